@@ -1,0 +1,54 @@
+.DEFAULT_GOAL := help
+.PHONY: help local test check format smoke load lock clean
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+URL ?= http://tasks.execute-api.localhost:4566
+COUNT ?= 500
+CONCURRENCY ?= 20
+
+help:  ## Show what there is to make
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+local: .venv/.run .venv/.emulator  ## The whole system on this machine; prints its URL
+	@.venv/bin/python -m local up $(ARGS)
+
+test: check .venv/.emulator  ## Every check and test, in under five minutes
+	.venv/bin/python -m pytest -n 2 --dist loadgroup
+
+check: .venv/.dev  ## Format, lint, types
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/pyright
+
+format: .venv/.dev  ## Put the code into its standard form
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+
+smoke: .venv/.run  ## Submit a few tasks to URL and wait for them
+	@.venv/bin/python -m client smoke $(URL)
+
+load: .venv/.run  ## Submit COUNT tasks to URL, CONCURRENCY at a time
+	@.venv/bin/python -m client load $(URL) --count $(COUNT) --concurrency $(CONCURRENCY)
+
+# One environment for the program and its tools, one inside it for the emulator (requirements-local.txt
+# says why). A marker file per set of packages: what is installed already costs nothing.
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.13 ...")'
+	$(PYTHON) -m venv .venv
+
+.venv/.run: requirements.txt requirements-client.txt requirements-lock.txt | .venv/bin/python
+	.venv/bin/python -m pip install -q --disable-pip-version-check -r requirements.txt -r requirements-client.txt
+	@touch $@
+
+.venv/.dev: requirements-dev.txt .venv/.run
+	.venv/bin/python -m pip install -q --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+.venv/.emulator: requirements-local.txt requirements-local-lock.txt | .venv/bin/python
+	.venv/bin/python -m venv .venv/emulator
+	.venv/emulator/bin/python -m pip install -q --disable-pip-version-check -r requirements-local.txt
+	@touch $@
+
+clean:  ## Remove what was installed and built
+	rm -rf .venv build
