@@ -1,0 +1,34 @@
+"""Task queue -> claim, run, settle."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from tasklib import aws, clock
+from tasklib.clock import Deadline
+from tasklib.queue import Delivery, Queue
+from tasklib.store import TaskStore
+from tasklib.task_processes import TaskProcesses
+from tasklib.worker import Worker, WorkerSettings
+
+# First, so that the fork server imports the task types while the AWS clients are made here.
+_processes = TaskProcesses()
+_sqs = aws.sqs()
+_worker = Worker(
+    TaskStore(
+        aws.dynamodb(),
+        os.environ["TASKS_TABLE"],
+        retention=int(os.environ["TASK_RETENTION_DAYS"]) * clock.DAY,
+    ),
+    Queue(_sqs, os.environ["TASK_QUEUE_URL"]),
+    Queue(_sqs, os.environ["DEAD_LETTER_QUEUE_URL"]),
+    _processes,
+    WorkerSettings.from_environment(os.environ),
+)
+
+
+def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+    """Works off a batch; names the messages that have to stay on the queue."""
+    deliveries = [Delivery.from_event(record) for record in event["Records"]]
+    kept = _worker.work_off(deliveries, Deadline(context.get_remaining_time_in_millis()))
+    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in kept]}

@@ -1,0 +1,169 @@
+"""The edge to API Gateway: an HTTP API event (payload format 2.0) in, an answer or a problem out.
+
+Errors are RFC 9457 `application/problem+json`. Every answer carries `x-correlation-id`: the client's, if it sent
+a sane one, else the gateway's request id.
+"""
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, Final, Self
+
+from tasklib import aws
+from tasklib.telemetry import logger
+from tasklib.validation import FieldError, InvalidInputError, TooLargeError, field_name, parse_json
+
+#: The largest request body, in bytes. Lambda itself takes 6 MB with everything around it.
+MAX_BODY: Final = 5 * 1024 * 1024
+
+#: What a correlation id may be: it goes into headers, logs, messages and records as it is.
+_CORRELATION_ID: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+
+
+class Problem(Exception):  # noqa: N818 - RFC 9457's word
+    """An answer that says what went wrong."""
+
+    def __init__(
+        self,
+        status: HTTPStatus,
+        detail: str,
+        *,
+        errors: Sequence[FieldError] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.errors = errors
+        self.headers = headers or {}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request. `route` is the key of the route that it came by, such as `GET /tasks`."""
+
+    route: str
+    method: str
+    path: str
+    path_parameters: Mapping[str, str]
+    query: Mapping[str, str]
+    body: bytes
+    correlation_id: str
+
+    @classmethod
+    def from_event(cls, event: Mapping[str, Any], correlation_id: str) -> Self:
+        """Reads the gateway's event. Raises InvalidInputError when the body is not what it is said to be."""
+        http = event["requestContext"]["http"]
+        return cls(
+            route=event["routeKey"],
+            method=http["method"],
+            path=event["rawPath"],
+            path_parameters=event.get("pathParameters") or {},
+            query=event.get("queryStringParameters") or {},
+            body=_body(event),
+            correlation_id=correlation_id,
+        )
+
+    def json(self) -> Any:
+        """The body as JSON. Raises TooLargeError or InvalidInputError."""
+        if len(self.body) > MAX_BODY:
+            message = f"is {len(self.body)} bytes; at most {MAX_BODY} are allowed"
+            raise TooLargeError(FieldError("body", message))
+        return parse_json(self.body)
+
+    def allow_query(self, *names: str) -> None:
+        """Raises InvalidInputError for query parameters of other names: a misspelt filter must not go unseen."""
+        allowed = f"there are {', '.join(names)}" if names else "this address takes none"
+        unknown = [name for name in self.query if name not in names]
+        if unknown:
+            raise InvalidInputError(
+                *(FieldError(field_name(name), f"is not a query parameter; {allowed}") for name in unknown)
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer with a JSON body."""
+
+    status: HTTPStatus
+    body: Mapping[str, Any]
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+Handler = Callable[[Mapping[str, Any], Any], Mapping[str, Any]]
+
+
+def endpoint(respond: Callable[[Request], Answer]) -> Handler:
+    """Makes a Lambda handler of a function from request to answer.
+
+    The function raises Problem or InvalidInputError for what is the client's doing. AWS not answering is a 503
+    that may be sent again; anything else is a 500 that tells nothing and is logged whole.
+    """
+
+    def handler(event: Mapping[str, Any], context: Any) -> Mapping[str, Any]:  # noqa: ARG001 - Lambda's interface
+        correlation_id = _correlation_id(event)
+        logger.append_keys(correlationId=correlation_id)
+        try:
+            answer = respond(Request.from_event(event, correlation_id))
+        except Exception as error:  # noqa: BLE001 - the last line: every error becomes an answer
+            answer = _explain(error)
+        content_type = (
+            "application/problem+json" if answer.status >= HTTPStatus.BAD_REQUEST else "application/json"
+        )
+        return {
+            "statusCode": answer.status,
+            "headers": {
+                "content-type": content_type,
+                "x-correlation-id": correlation_id,
+                **answer.headers,
+            },
+            "body": json.dumps(answer.body, separators=(",", ":"), ensure_ascii=False),
+        }
+
+    return handler
+
+
+def _explain(error: Exception) -> Answer:
+    match error:
+        case Problem():
+            problem = error
+        case TooLargeError():
+            problem = Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error), errors=error.errors)
+        case InvalidInputError():
+            problem = Problem(HTTPStatus.BAD_REQUEST, str(error), errors=error.errors)
+        case _ if isinstance(error, aws.AWS_ERRORS):
+            logger.error("no answer from AWS", extra={"reason": str(error)})
+            detail = "A service behind this API does not answer; send the request again."
+            problem = Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers={"retry-after": "1"})
+        case _:
+            logger.exception("request failed", exc_info=error)
+            problem = Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "The request failed; it has been logged.")
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": problem.status.phrase,
+        "status": problem.status,
+        "detail": problem.detail,
+    }
+    if problem.errors:
+        body["errors"] = [{"field": name, "message": message} for name, message in problem.errors]
+    return Answer(problem.status, body, problem.headers)
+
+
+def _body(event: Mapping[str, Any]) -> bytes:
+    body: str = event.get("body") or ""
+    if not event.get("isBase64Encoded"):
+        return body.encode(errors="surrogatepass")
+    try:
+        return base64.b64decode(body, validate=True)
+    except binascii.Error:
+        raise InvalidInputError(FieldError("body", "cannot be decoded")) from None
+
+
+def _correlation_id(event: Mapping[str, Any]) -> str:
+    headers: Mapping[str, str] = event.get("headers") or {}
+    sent = headers.get("x-correlation-id", "")
+    return sent if _CORRELATION_ID.fullmatch(sent) else event["requestContext"]["requestId"]

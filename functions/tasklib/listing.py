@@ -1,0 +1,70 @@
+"""The list of tasks, newest first, a page at a time.
+
+A cursor is a place in the listing, the creation time and ID of the last task seen, so new tasks, which come in
+front of it, shift nothing. A page costs the same however many tasks are stored.
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+
+from tasklib.store import ListIndex, TaskStore
+from tasklib.task import TASK_ID, Status, Task
+
+#: Entries that one page may read while it looks for tasks of a status that has no index.
+MAX_ENTRIES: Final = 1000
+
+#: Entries read at a time while it does.
+_STRIDE: Final = 100
+
+_PLACE: Final = re.compile(rf"\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{{3}}Z#{TASK_ID.pattern}")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some tasks, and the cursor to go on from; None when there are no more."""
+
+    tasks: Sequence[Task]
+    next_cursor: str | None
+
+
+def list_page(store: TaskStore, *, shards: int, status: Status | None, limit: int, place: str | None) -> Page:
+    """Up to `limit` tasks older than `place` (None: from the newest), of one status or of any.
+
+    A page of a status other than FAILED ends early, with a cursor, when it has read 1,000 entries.
+    """
+    index = ListIndex.FAILED if status is Status.FAILED else ListIndex.ALL
+    stride = limit if status in (None, Status.FAILED) else _STRIDE
+    # One entry more than is shown tells whether there are more, without another query.
+    entries = store.entries(index, shards, place, stride + 1)
+    found: list[Task] = []
+    read = 0
+    while read < MAX_ENTRIES and (chunk := list(islice(entries, stride))):
+        read += len(chunk)
+        place = chunk[-1].created_key
+        for task in store.get_many([entry.task_id for entry in chunk]):
+            if status in (None, task.status):
+                found.append(task)
+                if len(found) == limit:
+                    is_last = task.created_key == place and next(entries, None) is None
+                    return Page(found, None if is_last else encode_cursor(task.created_key))
+    more = place is not None and next(entries, None) is not None
+    return Page(found, encode_cursor(place) if more and place else None)
+
+
+def encode_cursor(place: str) -> str:
+    """A place as clients carry it."""
+    return base64.urlsafe_b64encode(place.encode()).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str) -> str | None:
+    """The place that a cursor stands for; None when it is none of ours."""
+    try:
+        place = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
+    except (binascii.Error, ValueError):
+        return None
+    return place if _PLACE.fullmatch(place) else None

@@ -1,0 +1,102 @@
+"""The monitor: what is done with each dead letter.
+
+The rules are in `task.judge_letter`. The log line comes first, then the mark on the record, then the end of the
+letter: a crash in between can repeat a line, never lose one.
+"""
+
+from typing import Final
+
+from aws_lambda_powertools.metrics import MetricUnit
+
+from tasklib import aws, clock
+from tasklib.queue import MAX_VISIBILITY, DeadLetter, Delivery, Queue
+from tasklib.store import TaskStore
+from tasklib.task import Decision, Task, Verdict, judge_letter
+from tasklib.telemetry import logger, metrics
+
+#: From this receive on, a letter that cannot be handled is put aside for as long as SQS allows.
+_PATIENCE: Final = 5
+
+
+class DeadLetterMonitor:
+    """Examines dead letters, one at a time."""
+
+    def __init__(self, store: TaskStore, dead_letter_queue: Queue) -> None:
+        self._store = store
+        self._queue = dead_letter_queue
+
+    def examine(self, delivery: Delivery) -> bool:
+        """Logs the letter, marks its record, and returns whether the letter may be deleted.
+
+        When AWS does not answer it comes back after its visibility timeout. Any other error is logged, and from
+        the fifth receive on the letter is put aside for 12 hours, so that it does not hide the others.
+        """
+        try:
+            return self._examine(delivery)
+        except aws.AWS_ERRORS as error:
+            logger.warning(
+                "no answer from AWS", extra={"messageId": delivery.message_id, "reason": str(error)}
+            )
+            return False
+        except Exception:  # noqa: BLE001 - logged whole, and the letter stays
+            logger.exception("a dead letter could not be handled", extra={"messageId": delivery.message_id})
+        if delivery.receives >= _PATIENCE:
+            self._park(delivery)
+        return False
+
+    def _examine(self, delivery: Delivery) -> bool:
+        letter = DeadLetter.parse(delivery.body)
+        if letter.task_id is None:
+            _report(letter, None, letter.reason)
+            return True
+        while True:
+            now = clock.now()
+            task = self._store.get(letter.task_id)
+            decision = judge_letter(task, letter.run, now)
+            if task is None:
+                _report(letter, None, letter.reason)
+                return True
+            if decision.verdict is Verdict.DEFER:
+                self._queue.defer(delivery, decision.until - now)
+                return False
+            if self._carry_out(decision, letter, task, now):
+                return True
+
+    def _carry_out(self, decision: Decision, letter: DeadLetter, task: Task, now: int) -> bool:
+        """Returns False when the record has to be looked at again."""
+        match decision.verdict:
+            case Verdict.FAIL:
+                self._store.fail_unclaimed(task, decision.reason, now)
+                return False
+            case Verdict.BURY:
+                _report(letter, task, decision.reason)
+                return self._store.mark_dead_lettered(task, now)
+            case _:
+                facts = {"taskId": task.task_id, "run": letter.run, "correlationId": letter.correlation_id}
+                logger.info("dead letter discarded", extra=facts | {"reason": decision.reason})
+                return True
+
+    def _park(self, delivery: Delivery) -> None:
+        metrics.add_metric("DeadLettersParked", MetricUnit.Count, 1)
+        try:
+            self._queue.defer(delivery, MAX_VISIBILITY * 1000)
+        except aws.AWS_ERRORS as error:
+            logger.warning(
+                "dead letter not put aside", extra={"messageId": delivery.message_id, "reason": str(error)}
+            )
+
+
+def _report(letter: DeadLetter, task: Task | None, error: str) -> None:
+    """The line by which people find a dead letter, and the metric that calls them."""
+    facts = {
+        "eventType": "DLQ_MESSAGE",
+        "taskId": letter.task_id,
+        "type": task.type if task else None,
+        "run": letter.run,
+        "attempts": task.attempts if task else None,
+        "retryCount": task.retries if task else None,
+        "errorMessage": error,
+        "correlationId": letter.correlation_id or (task.correlation_id if task else None),
+    }
+    logger.error("dead letter", extra=facts)
+    metrics.add_metric("DeadLetters", MetricUnit.Count, 1)

@@ -1,0 +1,170 @@
+"""The task queue and the dead-letter queue: every SQS call of the project, and what the messages look like.
+
+Bodies are JSON. A task message is `{"taskId", "run", "type", "correlationId"}`; a dead letter is
+`{"taskId", "run", "reason", "correlationId"}`, or without `taskId` and `run` when it stands for a message that
+named no task. When SQS itself gives a message up (`maxReceiveCount`), it arrives in the dead-letter queue as it
+was. Methods raise one of `aws.AWS_ERRORS` when SQS does not answer.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from tasklib.task import TASK_ID, Task
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+#: The longest that SQS keeps a message invisible, in seconds.
+MAX_VISIBILITY: Final = 43_200
+
+#: Messages of one ReceiveMessage call, at most.
+_BATCH: Final = 10
+
+
+class BadMessageError(ValueError):
+    """A message's body is not what this project sends; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskMessage:
+    """Asks a worker to run one run of a task."""
+
+    task_id: str
+    run: int
+    type: str
+    correlation_id: str
+
+    @classmethod
+    def of(cls, task: Task) -> Self:
+        """The message that starts this task's run."""
+        return cls(task.task_id, task.run, task.type, task.correlation_id)
+
+    @classmethod
+    def parse(cls, body: str) -> Self:
+        """Reads a message's body. Raises BadMessageError."""
+        fields = _parse(body)
+        match fields:
+            case {"taskId": str(task_id), "run": int(run), "type": str(task_type), **rest} if (
+                TASK_ID.fullmatch(task_id) and run >= 1
+            ):
+                return cls(task_id, run, task_type, _text(rest.get("correlationId")))
+            case _:
+                raise BadMessageError("not a task message: needs taskId, run and type")
+
+    def body(self) -> str:
+        """The message's body."""
+        return _dump(
+            taskId=self.task_id, run=self.run, type=self.type, correlationId=self.correlation_id
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """Says that a run of a task, or a message that named no task (`task_id` None), came to its end and why."""
+
+    task_id: str | None
+    run: int
+    reason: str
+    correlation_id: str
+
+    @classmethod
+    def parse(cls, body: str) -> Self:
+        """Reads a letter of ours, or a task message that SQS gave up. Anything else is a letter of no task."""
+        try:
+            fields = _parse(body)
+        except BadMessageError as error:
+            return cls(None, 0, str(error), "")
+        reason = _text(fields.get("reason")) or "given up by the queue after maxReceiveCount receives"
+        correlation_id = _text(fields.get("correlationId"))
+        match fields:
+            case {"taskId": str(task_id), "run": int(run)} if TASK_ID.fullmatch(task_id):
+                return cls(task_id, run, reason, correlation_id)
+            case _:
+                return cls(None, 0, reason, correlation_id)
+
+    def body(self) -> str:
+        """The letter's body."""
+        task = {} if self.task_id is None else {"taskId": self.task_id, "run": self.run}
+        return _dump(**task, reason=self.reason, correlationId=self.correlation_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One message as the queue delivered it; `receives` counts its deliveries, this one included."""
+
+    message_id: str
+    receipt_handle: str
+    body: str
+    receives: int
+
+    @classmethod
+    def from_event(cls, record: dict[str, Any]) -> Self:
+        """A record of an SQS event, as Lambda hands it over."""
+        receives = int(record["attributes"]["ApproximateReceiveCount"])
+        return cls(record["messageId"], record["receiptHandle"], record["body"], receives)
+
+
+class Queue:
+    """One SQS queue."""
+
+    def __init__(self, client: SQSClient, url: str) -> None:
+        self._client = client
+        self._url = url
+
+    def send(self, message: TaskMessage | DeadLetter) -> None:
+        """Put a message on the queue; when this returns, SQS has it."""
+        self._client.send_message(QueueUrl=self._url, MessageBody=message.body())
+
+    def defer(self, delivery: Delivery, milliseconds: int) -> None:
+        """Make a delivered message visible again after this long, rounded up to whole seconds, at least 1."""
+        seconds = min(max(1, math.ceil(milliseconds / 1000)), MAX_VISIBILITY)
+        self._client.change_message_visibility(
+            QueueUrl=self._url, ReceiptHandle=delivery.receipt_handle, VisibilityTimeout=seconds
+        )
+
+    def receive(self) -> Sequence[Delivery]:
+        """Up to 10 messages, empty when the queue has none to give."""
+        # A second of long polling asks all of SQS's servers; without it a queue that holds messages can
+        # answer that it is empty.
+        answer = self._client.receive_message(
+            QueueUrl=self._url,
+            MaxNumberOfMessages=_BATCH,
+            WaitTimeSeconds=1,
+            MessageSystemAttributeNames=["ApproximateReceiveCount"],
+        )
+        return [
+            Delivery(
+                message.get("MessageId", ""),
+                message.get("ReceiptHandle", ""),
+                message.get("Body", ""),
+                int(message.get("Attributes", {}).get("ApproximateReceiveCount", 1)),
+            )
+            for message in answer.get("Messages", [])
+        ]
+
+    def delete(self, delivery: Delivery) -> None:
+        """Remove a delivered message for good."""
+        self._client.delete_message(QueueUrl=self._url, ReceiptHandle=delivery.receipt_handle)
+
+
+def _parse(body: str) -> dict[str, Any]:
+    try:
+        fields = json.loads(body)
+    except (ValueError, RecursionError):
+        raise BadMessageError("not a task message: not JSON") from None
+    if not isinstance(fields, dict):
+        raise BadMessageError("not a task message: not a JSON object")
+    return fields  # pyright: ignore[reportUnknownVariableType]
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _dump(**fields: str | int) -> str:
+    return json.dumps(fields, separators=(",", ":"))

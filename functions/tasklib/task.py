@@ -1,0 +1,219 @@
+"""The task: its states, the transitions between them, and what a message about it means.
+
+Everything here is a pure function of a record and the time. What the rules decide is carried out by the
+worker and the monitor; how a change is written is the store's business.
+"""
+
+import hashlib
+import json
+import re
+from base64 import urlsafe_b64encode
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Literal
+
+from tasklib import clock
+
+#: What a client may choose as a task ID.
+TASK_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+
+class Status(StrEnum):
+    """Where a task stands. COMPLETED is final; FAILED leaves only by an explicit retry."""
+
+    PENDING = "PENDING"
+    PROCESSING = "PROCESSING"
+    RETRYING = "RETRYING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+
+
+@dataclass(frozen=True)
+class Transition:
+    """One legal change of a record: from a status (None: no record) to a status, by whom and when."""
+
+    source: Status | None
+    target: Status
+    by: str
+    when: str
+
+
+#: Every change of status that a record can make; anything else is a defect.
+TRANSITIONS: tuple[Transition, ...] = (
+    Transition(None, Status.PENDING, "submit", "accepted"),
+    Transition(Status.PENDING, Status.PROCESSING, "worker", "claim"),
+    Transition(Status.RETRYING, Status.PROCESSING, "worker", "claim"),
+    Transition(Status.PROCESSING, Status.PROCESSING, "worker", "claim after the lease ran out"),
+    Transition(Status.PROCESSING, Status.COMPLETED, "worker", "the function returned"),
+    Transition(Status.PROCESSING, Status.RETRYING, "worker", "failed, attempts are left"),
+    Transition(Status.PROCESSING, Status.FAILED, "worker", "failed for good"),
+    Transition(Status.PENDING, Status.FAILED, "worker or monitor", "can never run"),
+    Transition(Status.RETRYING, Status.FAILED, "worker or monitor", "can never run"),
+    Transition(Status.FAILED, Status.FAILED, "monitor", "dead letter seen"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskData:
+    """What a task works on: `answer`, a non-empty string, or `payload`, a JSON object as compact text."""
+
+    kind: Literal["answer", "payload"]
+    text: str
+
+    @property
+    def value(self) -> str | dict[str, Any]:
+        """The data as the client sent it and as the task's function gets it."""
+        return self.text if self.kind == "answer" else json.loads(self.text)
+
+    def content_hash(self, task_type: str) -> str:
+        """128 bits over type and data: two submissions with the same hash have the same content.
+
+        Key order and white space of a payload do not count.
+        """
+        canonical = json.dumps(
+            [task_type, self.kind, self.value], sort_keys=True, separators=(",", ":"), ensure_ascii=False
+        )
+        digest = hashlib.sha256(canonical.encode()).digest()
+        return urlsafe_b64encode(digest[:16]).decode().rstrip("=")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A task's record. Times are milliseconds since 1970; `expires_at` is seconds, as DynamoDB's TTL wants.
+
+    `attempts` counts the claims of the current run; `run` counts how often the task was started anew;
+    `version` counts the writes of the record and fences them. `data` is None when the record is too large to
+    hold it: it is in an item of its own then, found by `content_hash`.
+    """
+
+    task_id: str
+    type: str
+    status: Status
+    run: int
+    attempts: int
+    version: int
+    created_key: str
+    list_shard: str
+    updated_at: int
+    content_hash: str
+    correlation_id: str
+    data: TaskData | None = None
+    claim_id: str | None = None
+    lease_until: int | None = None
+    not_before: int | None = None
+    error_message: str | None = None
+    result: str | None = None
+    dead_lettered_at: int | None = None
+    expires_at: int | None = None
+
+    @property
+    def created_at(self) -> str:
+        """When the task was accepted, in ISO 8601."""
+        return self.created_key[:24]
+
+    @property
+    def retries(self) -> int:
+        """Attempts of the current run after its first."""
+        return max(0, self.attempts - 1)
+
+    def lease_is_live(self, now: int) -> bool:
+        """Whether a worker may still be running this task."""
+        return self.status is Status.PROCESSING and (self.lease_until or 0) > now
+
+    def has_expired(self, now: int) -> bool:
+        """Whether the record's time to live is over; it counts as absent though DynamoDB deletes it later."""
+        return self.expires_at is not None and self.expires_at * 1000 <= now
+
+    def public(self, data: TaskData | None) -> dict[str, Any]:
+        """The task as the API shows it, with its data; without it, as in a list, it says `truncated`."""
+        shown: dict[str, Any] = {"taskId": self.task_id, "type": self.type}
+        if data is None:
+            shown["truncated"] = True
+        else:
+            shown[data.kind] = data.value
+        shown |= {"status": self.status, "attempts": self.attempts, "retries": self.retries}
+        if self.error_message is not None:
+            shown["errorMessage"] = self.error_message
+        if self.result is not None:
+            shown["result"] = json.loads(self.result)
+        return shown | {
+            "run": self.run,
+            "version": self.version,
+            "createdAt": self.created_at,
+            "updatedAt": clock.to_iso(self.updated_at),
+        }
+
+
+def created_key(task_id: str, now: int) -> str:
+    """The sort key of the listing: creation time, then task ID, so that no two tasks share one."""
+    return f"{clock.to_iso(now)}#{task_id}"
+
+
+def list_shard(task_id: str, shards: int) -> str:
+    """The listing partition of a task, the same for every submission of its ID."""
+    return str(int.from_bytes(hashlib.sha256(task_id.encode()).digest()[:4]) % shards)
+
+
+class Verdict(StrEnum):
+    """What becomes of a message, once the record that it speaks of is known."""
+
+    CLAIM = "claim"  #: due and free: claim it
+    RECLAIM = "reclaim"  #: its last worker died: claim it alone, after the batch's fresh tasks
+    DISCARD = "discard"  #: nothing is left to do: delete the message
+    DEFER = "defer"  #: not now: the message becomes visible again at `until`
+    FAIL = "fail"  #: it can never run: mark the record FAILED, then bury
+    BURY = "bury"  #: the record is FAILED: send it to the dead-letter queue
+    REJECT = "reject"  #: no record: the message itself goes to the dead-letter queue
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A verdict with its reason in words and, for DEFER, the time in milliseconds at which to look again."""
+
+    verdict: Verdict
+    reason: str
+    until: int = 0
+
+
+def judge_delivery(task: Task | None, run: int, max_attempts: int, now: int) -> Decision:
+    """What to do with a task message of the given run, by the record. The first rule that fits decides."""
+    if task is None:
+        return Decision(Verdict.REJECT, "no such task")
+    if task.run != run:
+        return Decision(Verdict.DISCARD, "a message of another run")
+    if task.status is Status.COMPLETED or task.dead_lettered_at is not None:
+        return Decision(Verdict.DISCARD, "the task has ended")
+    if task.status is Status.FAILED:
+        return Decision(Verdict.BURY, task.error_message or "failed")
+    if task.lease_is_live(now):
+        return Decision(Verdict.DEFER, "another worker holds the lease", until=task.lease_until or 0)
+    if (task.not_before or 0) > now:
+        return Decision(Verdict.DEFER, "not due yet", until=task.not_before or 0)
+    if task.attempts >= max_attempts:
+        return Decision(Verdict.FAIL, _last_words(task))
+    if task.status is Status.PROCESSING:
+        return Decision(Verdict.RECLAIM, "its lease ran out")
+    return Decision(Verdict.CLAIM, "due")
+
+
+def _last_words(task: Task) -> str:
+    if task.status is Status.PROCESSING:
+        return f"the worker died during attempt {task.attempts}, and no attempts are left"
+    return task.error_message or "no attempts are left"
+
+
+def judge_letter(task: Task | None, run: int, now: int) -> Decision:
+    """What the monitor does with a dead letter of the given run. The first rule that fits decides."""
+    if task is None:
+        return Decision(Verdict.REJECT, "no such task")
+    if task.run != run:
+        return Decision(Verdict.DISCARD, "superseded by another run")
+    if task.status is Status.COMPLETED or task.dead_lettered_at is not None:
+        return Decision(Verdict.DISCARD, "already dealt with")
+    if task.lease_is_live(now):
+        return Decision(Verdict.DEFER, "another worker holds the lease", until=task.lease_until or 0)
+    if task.status is Status.FAILED:
+        return Decision(Verdict.BURY, task.error_message or "failed")
+    if task.status is Status.PROCESSING:
+        return Decision(Verdict.FAIL, _last_words(task))
+    return Decision(Verdict.FAIL, "the queue gave it up before a worker could claim it")

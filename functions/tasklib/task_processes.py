@@ -1,0 +1,236 @@
+"""The processes that task code runs in, one attempt at a time each.
+
+A thread cannot be stopped, and an attempt must not be settled while its code can still run. So task code runs
+in processes of its own, each the leader of a process group: past its time limit the group is killed and
+reaped, and only then the attempt counts as failed. The processes live on from attempt to attempt. They come
+from a fork server (`fork_server`), not from this process, which has threads, AWS clients and open connections
+that a fork must not inherit. Sockets carry everything: Lambda has no `/dev/shm` for the rest of
+`multiprocessing`.
+"""
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tasklib import frames
+from tasklib.fork_server import ANSWER, END, FORK, NO_PROCESS, ORDER
+from tasklib.task import Task, TaskData
+
+#: The fork server answers within milliseconds; after this many seconds it counts as gone.
+_PATIENCE: Final = 5.0
+
+#: Importing the task types may take long; Lambda itself gives a function's start 10 s.
+_START: Final = 10.0
+
+
+class TaskTypesError(RuntimeError):
+    """The task types could not be imported; the text holds the traceback."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an attempt ended: `error` is None when its function returned `result`, JSON text or None."""
+
+    result: str | None = None
+    error: str | None = None
+    permanent: bool = False
+    trace: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TypeTerms:
+    """What a task type states about itself: overrides of the retry policy, and its time limit or None."""
+
+    retry: Mapping[str, float]
+    time_limit_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskProcess:
+    """One process, and this side of the socket to it."""
+
+    pid: int
+    connection: socket.socket
+
+
+class TaskProcesses:
+    """Lends task processes, made when needed and kept. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._idle: list[TaskProcess] = []
+        self._pids: set[int] = set()
+        self._types: Mapping[str, TypeTerms] | None = None
+        self._start()
+
+    def _start(self) -> None:
+        self._control, theirs = socket.socketpair()
+        with theirs:
+            # Lambda keeps the zip's place and its own libraries in sys.path, not in the environment. What
+            # task code prints belongs into the log, and where functions answer over standard output
+            # (the local stack) it must not get in between.
+            self._server = subprocess.Popen(
+                [sys.executable, "-m", "tasklib.fork_server", str(theirs.fileno())],
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                stdin=subprocess.DEVNULL,
+                stdout=2,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+
+    def types(self) -> Mapping[str, TypeTerms]:
+        """Every task type with what it states about itself. Raises TaskTypesError."""
+        with self._lock:
+            if self._types is None:
+                self._types = self._receive_types()
+            return self._types
+
+    def _receive_types(self) -> Mapping[str, TypeTerms]:
+        hello: dict[str, Any] | None
+        try:
+            hello = frames.receive(self._control, time.monotonic() + _START)
+        except TimeoutError:
+            hello = {"error": f"importing the task types took more than {_START:g} s"}
+        self._control.settimeout(_PATIENCE)
+        if hello is None or "types" not in hello:
+            self._restart()
+            raise TaskTypesError("the task types cannot be imported" if hello is None else hello["error"])
+        return {
+            name: TypeTerms(terms["retry"], terms["timeLimitSeconds"])
+            for name, terms in hello["types"].items()
+        }
+
+    @contextmanager
+    def lend(self) -> Generator[TaskProcess]:
+        """A task process for one attempt. Raises OSError when none can be made."""
+        self.types()  # the first message from the fork server, before any order to it
+        process = self._take_idle() or self._fork()
+        try:
+            yield process
+        finally:
+            # After a restart of the fork server its old processes are gone, and known no more.
+            if process.pid in self._pids:
+                self._idle.append(process)
+
+    def run(self, process: TaskProcess, task: Task, data: TaskData, time_limit: float) -> Ending:
+        """Runs one attempt of a claimed task, for at most `time_limit` seconds.
+
+        When this returns, none of the attempt's code runs any more.
+        """
+        job = {
+            "taskId": task.task_id,
+            "type": task.type,
+            "run": task.run,
+            "attempt": task.attempts,
+            "correlationId": task.correlation_id,
+            "kind": data.kind,
+            "data": data.text,
+        }
+        try:
+            process.connection.settimeout(time_limit)
+            frames.send(process.connection, job)
+            answer = frames.receive(process.connection, time.monotonic() + time_limit)
+        except TimeoutError:
+            self._end(process)
+            return Ending(error=f"TimeLimitExceeded: still running after {time_limit:g} s")
+        except OSError:
+            answer = None
+        if answer is None:
+            status = self._end(process)
+            return Ending(error=f"ProcessDied: the task's process {_describe(status)}")
+        if answer.pop("leftovers"):
+            self._end(process)
+        return Ending(**answer)
+
+    def _take_idle(self) -> TaskProcess | None:
+        while True:
+            try:
+                process = self._idle.pop()
+            except IndexError:
+                return None
+            # An idle process has nothing to say: one that is readable is dead.
+            if not select.select([process.connection], [], [], 0)[0]:
+                return process
+            self._end(process)
+
+    def _fork(self) -> TaskProcess:
+        ours, theirs = socket.socketpair()
+        with theirs, self._lock:
+            try:
+                pid = self._order(FORK, NO_PROCESS, theirs)
+            except OSError:
+                ours.close()
+                self._restart()
+                raise
+            if pid == NO_PROCESS:
+                ours.close()
+                raise OSError("no room for another task process")
+            self._pids.add(pid)
+        return TaskProcess(pid, ours)
+
+    def _end(self, process: TaskProcess) -> int | None:
+        """Kills and reaps a process with its group, once. Returns its wait status, None when it is not known."""
+        with self._lock:
+            if process.pid not in self._pids:
+                return None
+            process.connection.close()
+            try:
+                return self._order(END, process.pid)
+            except OSError:
+                self._restart()
+                return None
+            finally:
+                self._pids.discard(process.pid)
+
+    def _order(self, verb: bytes, pid: int, *attached: socket.socket) -> int:
+        socket.send_fds(self._control, [ORDER.pack(verb, pid)], [end.fileno() for end in attached])
+        answer = self._control.recv(ANSWER.size)
+        if len(answer) < ANSWER.size:
+            raise ConnectionError("the fork server is gone")
+        return ANSWER.unpack(answer)[0]
+
+    def _restart(self) -> None:
+        """Replaces a fork server that is gone or does not answer, and ends what it left behind."""
+        self._control.close()
+        self._server.kill()
+        self._server.wait()
+        for pid in self._pids:
+            _kill_orphan(pid)
+        self._pids.clear()
+        self._idle.clear()
+        self._types = None
+        self._start()
+
+    def close(self) -> None:
+        """Ends every process. For tests; in Lambda they end with the worker."""
+        with self._lock:
+            self._control.close()
+            self._server.wait(_PATIENCE)
+
+
+def _kill_orphan(pid: int) -> None:
+    """Kills a group whose parent is gone, and waits until its leader is: init reaps it, not we."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+    gone = time.monotonic() + 1
+    with suppress(ProcessLookupError):
+        while time.monotonic() < gone:
+            os.kill(pid, 0)
+            time.sleep(0.005)
+
+
+def _describe(status: int | None) -> str:
+    if status is None:
+        return "was ended"
+    if os.WIFSIGNALED(status):
+        return f"was ended by {signal.Signals(os.WTERMSIG(status)).name}"
+    return f"exited with status {os.WEXITSTATUS(status)}"

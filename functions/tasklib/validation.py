@@ -1,0 +1,177 @@
+"""What a client may send, and how it is told what was wrong: every problem at once, each with its field."""
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, Final, NamedTuple, cast
+
+from tasklib.task import TASK_ID, TaskData
+from tasklib.task_type import DEFAULT_TYPE
+
+#: The largest task data, in bytes of JSON.
+MAX_DATA: Final = 256 * 1024
+
+#: How deep a payload may nest. Generous for data, and far below what exhausts any parser.
+MAX_DEPTH: Final = 100
+
+_FIELDS: Final = ("taskId", "type", "answer", "payload")
+
+
+class FieldError(NamedTuple):
+    """One thing that is wrong, and where."""
+
+    field: str
+    message: str
+
+
+class InvalidInputError(Exception):
+    """The client's input is not acceptable."""
+
+    def __init__(self, *errors: FieldError) -> None:
+        super().__init__("; ".join(f"{field}: {message}" for field, message in errors))
+        self.errors = errors
+
+
+class TooLargeError(InvalidInputError):
+    """The client's input is fine but for its size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A valid request for a task; `task_id` is None when the client leaves it to us."""
+
+    task_id: str | None
+    type: str
+    data: TaskData
+
+
+def parse_json(body: bytes) -> Any:
+    """The body as JSON. Raises InvalidInputError."""
+    try:
+        return json.loads(body, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        # The decoder's own words name the place; those about a deep nesting or a wrong encoding say enough.
+        raise InvalidInputError(FieldError("body", f"is not JSON: {shown(str(error))}")) from None
+
+
+def read_submission(fields: Any, types: Collection[str]) -> Submission:
+    """A submission of one of the `types`. Raises InvalidInputError or TooLargeError."""
+    if not isinstance(fields, dict):
+        raise InvalidInputError(FieldError("body", f"is {_kind(fields)}; it must be a JSON object"))
+    task = cast("dict[str, Any]", fields)
+    errors = [
+        FieldError(field_name(name), f"is not a field of a task; there are {', '.join(_FIELDS)}")
+        for name in task
+        if name not in _FIELDS
+    ]
+    task_id = task.get("taskId")
+    if "taskId" in task and not is_task_id(task_id):
+        errors.append(bad_task_id("taskId", task_id))
+    task_type = task.get("type", DEFAULT_TYPE)
+    if not isinstance(task_type, str) or task_type not in types:
+        known = ", ".join(sorted(types))
+        errors.append(FieldError("type", f"is {shown(task_type)}; the task types are {known}"))
+    data, data_errors = _read_data(task)
+    errors += data_errors
+    if data is None or errors:
+        raise InvalidInputError(*errors)
+    size = len(data.text.encode()) if data.kind == "payload" else len(_compact(data.text).encode())
+    if size > MAX_DATA:
+        message = f"is {size} bytes of JSON; at most {MAX_DATA} are allowed"
+        raise TooLargeError(FieldError(data.kind, message))
+    return Submission(task_id, task_type, data)
+
+
+def is_task_id(value: object) -> bool:
+    """Whether this can be a task ID."""
+    return isinstance(value, str) and TASK_ID.fullmatch(value) is not None
+
+
+def bad_task_id(field: str, value: object) -> FieldError:
+    """What to say of a task ID that is none."""
+    return FieldError(field, f"is {shown(value)}; it must be 1 to 128 of A-Z a-z 0-9 . _ : -")
+
+
+def field_name(name: str) -> str:
+    """A client's own name for a field, short and in ASCII."""
+    return ascii(name[:100])[1:-1]
+
+
+def shown(value: object) -> str:
+    """A client's value for a message: short, and in ASCII so that it fits into any answer and log."""
+    if isinstance(value, str):
+        return ascii(value[:100])
+    return _kind(cast("object", value)) if isinstance(value, dict | list) else json.dumps(value)[:100]
+
+
+def _read_data(task: dict[str, Any]) -> tuple[TaskData | None, list[FieldError]]:
+    given = [kind for kind in ("answer", "payload") if kind in task]
+    if not given:
+        return None, [FieldError("answer", "is missing; send either answer or payload")]
+    if len(given) > 1:
+        return None, [FieldError("payload", "came with answer; send either answer or payload")]
+    if given == ["answer"]:
+        answer = task["answer"]
+        if not isinstance(answer, str) or not answer:
+            return None, [FieldError("answer", f"is {_kind(answer)}; it must be a non-empty string")]
+        problem = _unfit(answer)
+        return TaskData("answer", answer), [FieldError("answer", problem)] if problem else []
+    payload = task["payload"]
+    if not isinstance(payload, dict):
+        return None, [FieldError("payload", f"is {_kind(payload)}; it must be a JSON object")]
+    problem = _unfit(payload)
+    if problem:
+        return None, [FieldError("payload", problem)]
+    return TaskData("payload", _compact(payload)), []
+
+
+def _unfit(data: Any) -> str | None:
+    """Why this cannot be kept as it is, or None."""
+    if _depth(data) > MAX_DEPTH:
+        return f"nests deeper than {MAX_DEPTH} levels"
+    try:
+        _compact(data).encode()
+    except UnicodeEncodeError:
+        return "holds half of a surrogate pair, which is no character"
+    except ValueError:
+        return "holds a number that is too large"
+    return None
+
+
+def _depth(data: Any) -> int:
+    """How deep the data nests, counted level by level (a recursion could itself run too deep)."""
+    depth = 0
+    level: list[Any] = [data]
+    while level and depth <= MAX_DEPTH:
+        depth += 1
+        lists: list[list[Any]] = [value for value in level if isinstance(value, list)]
+        objects: list[dict[str, Any]] = [value for value in level if isinstance(value, dict)]
+        level = [*chain.from_iterable(lists), *chain.from_iterable(each.values() for each in objects)]
+    return depth
+
+
+def _compact(data: Any) -> str:
+    return json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def _kind(value: object) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case "":
+            return "an empty string"
+        case str():
+            return "a string"
+        case list():
+            return "an array"
+        case _:
+            return "an object"
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON value")
