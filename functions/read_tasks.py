@@ -48,7 +48,7 @@ def _list(request: Request) -> Answer:
     request.allow_query("status", "limit", "cursor")
     errors: list[FieldError] = []
     status = request.query.get("status")
-    if status is not None and status not in Status:
+    if status is not None and status not in [*Status]:
         known = ", ".join(Status)
         errors.append(FieldError("status", f"is {shown(status)}; it must be one of {known}"))
     limit = request.query.get("limit", str(_DEFAULT_LIMIT))

@@ -67,7 +67,10 @@ def describe(task_type: TaskType) -> dict[str, Any]:
 
 def _serve(control: socket.socket, types: Mapping[str, TaskType], children: set[int]) -> None:
     while True:
-        order, descriptors, _, _ = socket.recv_fds(control, ORDER.size, 1)
+        try:
+            order, descriptors, _, _ = socket.recv_fds(control, ORDER.size, 1)
+        except ConnectionError:
+            return
         if len(order) < ORDER.size:
             return
         verb, pid = ORDER.unpack(order)

@@ -54,12 +54,14 @@ class TypeTerms:
     time_limit_seconds: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class TaskProcess:
-    """One process, and this side of the socket to it."""
+    """One process: its id, this side of the socket to it, and the fork server that can reap it."""
 
     pid: int
     connection: socket.socket
+    server: "subprocess.Popen[bytes]"
+    alive: bool = True
 
 
 class TaskProcesses:
@@ -68,19 +70,19 @@ class TaskProcesses:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._idle: list[TaskProcess] = []
-        self._pids: set[int] = set()
         self._types: Mapping[str, TypeTerms] | None = None
+        # Lambda keeps the zip's place and its own libraries in sys.path, not in the environment.
+        self._environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         self._start()
 
     def _start(self) -> None:
         self._control, theirs = socket.socketpair()
         with theirs:
-            # Lambda keeps the zip's place and its own libraries in sys.path, not in the environment. What
-            # task code prints belongs into the log, and where functions answer over standard output
-            # (the local stack) it must not get in between.
+            # What task code prints belongs into the log; where a function answers over its standard
+            # output, it must not get in between.
             self._server = subprocess.Popen(
                 [sys.executable, "-m", "tasklib.fork_server", str(theirs.fileno())],
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=2,
                 pass_fds=[theirs.fileno()],
@@ -117,8 +119,7 @@ class TaskProcesses:
         try:
             yield process
         finally:
-            # After a restart of the fork server its old processes are gone, and known no more.
-            if process.pid in self._pids:
+            if process.alive:
                 self._idle.append(process)
 
     def run(self, process: TaskProcess, task: Task, data: TaskData, time_limit: float) -> Ending:
@@ -157,8 +158,9 @@ class TaskProcesses:
                 process = self._idle.pop()
             except IndexError:
                 return None
-            # An idle process has nothing to say: one that is readable is dead.
-            if not select.select([process.connection], [], [], 0)[0]:
+            # An idle process has nothing to say: one that is readable has died.
+            has_died = bool(select.select([process.connection], [], [], 0)[0])
+            if not has_died and process.server is self._server:
                 return process
             self._end(process)
 
@@ -174,22 +176,20 @@ class TaskProcesses:
             if pid == NO_PROCESS:
                 ours.close()
                 raise OSError("no room for another task process")
-            self._pids.add(pid)
-        return TaskProcess(pid, ours)
+            return TaskProcess(pid, ours, self._server)
 
     def _end(self, process: TaskProcess) -> int | None:
-        """Kills and reaps a process with its group, once. Returns its wait status, None when it is not known."""
+        """Kills and reaps a process with its group. Returns its wait status, None when it is not known."""
         with self._lock:
-            if process.pid not in self._pids:
-                return None
+            process.alive = False
             process.connection.close()
-            try:
-                return self._order(END, process.pid)
-            except OSError:
-                self._restart()
-                return None
-            finally:
-                self._pids.discard(process.pid)
+            if process.server is self._server:
+                try:
+                    return self._order(END, process.pid)
+                except OSError:
+                    self._restart()
+            _kill_orphan(process.pid)
+            return None
 
     def _order(self, verb: bytes, pid: int, *attached: socket.socket) -> int:
         socket.send_fds(self._control, [ORDER.pack(verb, pid)], [end.fileno() for end in attached])
@@ -199,14 +199,10 @@ class TaskProcesses:
         return ANSWER.unpack(answer)[0]
 
     def _restart(self) -> None:
-        """Replaces a fork server that is gone or does not answer, and ends what it left behind."""
+        """Replaces a fork server that is gone or does not answer. Attempts in its processes go on."""
         self._control.close()
         self._server.kill()
         self._server.wait()
-        for pid in self._pids:
-            _kill_orphan(pid)
-        self._pids.clear()
-        self._idle.clear()
         self._types = None
         self._start()
 

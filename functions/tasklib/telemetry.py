@@ -4,7 +4,12 @@ One JSON object a line. `correlationId` is on every line that a task causes, so 
 from the request through the queue to the dead letter.
 """
 
+import warnings
+
 from aws_lambda_powertools import Logger, Metrics
+
+# An invocation that has nothing to count is no mistake.
+warnings.filterwarnings("ignore", "No application metrics to publish")
 
 #: Service and level come from POWERTOOLS_SERVICE_NAME and POWERTOOLS_LOG_LEVEL.
 logger = Logger(utc=True, location=None)

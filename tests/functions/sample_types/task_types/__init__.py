@@ -1,0 +1,1 @@
+"""Task types that misbehave in every way that matters, for the tests of the worker."""

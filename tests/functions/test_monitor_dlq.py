@@ -1,0 +1,151 @@
+"""The monitor, through both of its handlers."""
+
+import json
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import pytest
+from tasklib import clock
+from tasklib.queue import DeadLetter, Delivery
+from tasklib.task import Status, Task
+
+from .conftest import Stack, lambda_context
+
+Load = Callable[[str], ModuleType]
+
+
+def letter_of(task: Task, **fields: Any) -> str:
+    values: dict[str, Any] = {
+        "task_id": task.task_id,
+        "run": task.run,
+        "reason": "bad",
+        "correlation_id": "c",
+    }
+    return DeadLetter(**values | fields).body()
+
+
+def examine(stack: Stack, load: Load, *letters: str) -> tuple[list[str], list[Delivery]]:
+    """Hands the letters to the queue's handler; returns what it keeps, and the deliveries."""
+    for letter in letters:
+        stack.sqs.send_message(QueueUrl=stack.dead_letter_queue_url, MessageBody=letter)
+    deliveries = stack.receive(stack.dead_letter_queue_url)
+    event = {
+        "Records": [
+            {
+                "messageId": delivery.message_id,
+                "receiptHandle": delivery.receipt_handle,
+                "body": delivery.body,
+                "attributes": {"ApproximateReceiveCount": str(delivery.receives)},
+            }
+            for delivery in deliveries
+        ]
+    }
+    kept = load("monitor_dlq").on_queue(event, lambda_context())["batchItemFailures"]
+    return [failure["itemIdentifier"] for failure in kept], deliveries
+
+
+def dead_letter_lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    lines = [vars(record) for record in caplog.records]
+    return [line for line in lines if line.get("eventType") == "DLQ_MESSAGE"]
+
+
+def test_a_failed_task_is_logged_and_marked(
+    stack: Stack, load: Load, caplog: pytest.LogCaptureFixture
+) -> None:
+    task = stack.submit("t", status=Status.FAILED, attempts=3, error_message="RuntimeError: bad")
+    kept, _ = examine(stack, load, letter_of(task))
+    assert kept == []
+    assert (stack.record("t").dead_lettered_at or 0) > 0
+    (line,) = dead_letter_lines(caplog)
+    expected = {
+        "levelname": "ERROR",
+        "taskId": "t",
+        "type": "echo",
+        "attempts": 3,
+        "retryCount": 2,
+        "errorMessage": "RuntimeError: bad",
+        "correlationId": "c",
+    }
+    assert expected.items() <= line.items()
+
+
+@pytest.mark.parametrize(
+    "letter", ["no JSON", '["a"]', '{"reason": "not a task message"}', '{"taskId": "nobody", "run": 1}']
+)
+def test_a_letter_of_no_task_is_logged_and_makes_no_record(
+    stack: Stack, load: Load, caplog: pytest.LogCaptureFixture, letter: str
+) -> None:
+    assert examine(stack, load, letter)[0] == []
+    assert len(dead_letter_lines(caplog)) == 1
+    assert stack.items() == []
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"status": Status.PENDING},
+        {"status": Status.RETRYING, "attempts": 1},
+        {"status": Status.PROCESSING, "lease_until": 1},
+    ],
+)
+def test_a_message_that_the_queue_gave_up_fails_its_task(
+    stack: Stack, load: Load, caplog: pytest.LogCaptureFixture, fields: dict[str, Any]
+) -> None:
+    stack.submit("t", **fields)
+    body = json.dumps({"taskId": "t", "run": 1, "type": "echo", "correlationId": "c"})
+    assert examine(stack, load, body)[0] == []
+    record = stack.record("t")
+    assert record.status is Status.FAILED
+    assert record.dead_lettered_at
+    assert len(dead_letter_lines(caplog)) == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "run"),
+    [
+        ({"status": Status.PENDING, "run": 2}, 1),
+        ({"status": Status.COMPLETED}, 1),
+        ({"status": Status.FAILED, "dead_lettered_at": 5}, 1),
+    ],
+)
+def test_a_letter_that_says_nothing_new_is_deleted_unmarked(
+    stack: Stack, load: Load, caplog: pytest.LogCaptureFixture, fields: dict[str, Any], run: int
+) -> None:
+    task = stack.submit("t", **fields)
+    assert examine(stack, load, letter_of(task, run=run))[0] == []
+    assert stack.record("t").version == task.version
+    assert dead_letter_lines(caplog) == []
+
+
+def test_a_letter_of_a_task_that_may_still_run_waits_for_its_lease(stack: Stack, load: Load) -> None:
+    task = stack.submit("t", status=Status.PROCESSING, attempts=1, lease_until=clock.now() + 1500)
+    kept, deliveries = examine(stack, load, letter_of(task))
+    assert kept == [deliveries[0].message_id]
+    assert stack.record("t").version == task.version
+    assert len(stack.receive(stack.dead_letter_queue_url, WaitTimeSeconds=4)) == 1
+
+
+def test_the_schedule_drains_the_queue(stack: Stack, load: Load, caplog: pytest.LogCaptureFixture) -> None:
+    for n in range(25):
+        task = stack.submit(f"t{n}", status=Status.FAILED, attempts=3, error_message="bad")
+        stack.sqs.send_message(QueueUrl=stack.dead_letter_queue_url, MessageBody=letter_of(task))
+    load("monitor_dlq").on_schedule({}, lambda_context(60_000))
+    assert len(dead_letter_lines(caplog)) == 25
+    attributes = stack.sqs.get_queue_attributes(QueueUrl=stack.dead_letter_queue_url, AttributeNames=["All"])
+    assert attributes["Attributes"]["ApproximateNumberOfMessages"] == "0"
+    assert attributes["Attributes"]["ApproximateNumberOfMessagesNotVisible"] == "0"
+
+
+def test_the_schedule_stops_before_its_time_is_over(stack: Stack, load: Load) -> None:
+    stack.sqs.send_message(QueueUrl=stack.dead_letter_queue_url, MessageBody="x")
+    load("monitor_dlq").on_schedule({}, lambda_context(10_000))
+    assert len(stack.receive(stack.dead_letter_queue_url)) == 1
+
+
+def test_without_an_answer_from_aws_the_letter_stays(
+    stack: Stack, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TASKS_TABLE", "not-there")
+    kept, deliveries = examine(stack, load, '{"taskId": "t", "run": 1}')
+    assert kept == [deliveries[0].message_id]

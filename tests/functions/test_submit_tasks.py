@@ -1,0 +1,209 @@
+"""`POST /tasks`, through its handler, as API Gateway calls it."""
+
+import base64
+import json
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from .conftest import Stack
+
+Post = Callable[..., tuple[int, dict[str, Any], dict[str, str]]]
+
+
+@pytest.fixture
+def post(stack: Stack, load: Callable[[str], ModuleType]) -> Post:
+    module = load("submit_tasks")
+
+    def post(body: object, **event: Any) -> tuple[int, dict[str, Any], dict[str, str]]:
+        text = body if isinstance(body, str) else json.dumps(body)
+        answer = module.handler(
+            {
+                "routeKey": "POST /tasks",
+                "rawPath": "/tasks",
+                "headers": {"content-type": "application/json"},
+                "requestContext": {"http": {"method": "POST"}, "requestId": "gateway-id="},
+                "body": text,
+                "isBase64Encoded": False,
+            }
+            | event,
+            None,
+        )
+        return answer["statusCode"], json.loads(answer["body"]), answer["headers"]
+
+    return post
+
+
+def nested(depth: int) -> str:
+    return '{"payload":' + '{"a":' * depth + "1" + "}" * depth + "}"
+
+
+def test_a_new_task_is_stored_and_queued(stack: Stack, post: Post) -> None:
+    status, task, headers = post({"taskId": "a:b-c", "answer": "42"}, headers={"x-correlation-id": "mine"})
+    assert status == 202
+    assert headers["location"] == "/tasks/a:b-c"
+    assert headers["x-correlation-id"] == "mine"
+    assert task | {"createdAt": "", "updatedAt": ""} == {
+        "taskId": "a:b-c",
+        "type": "simulate",
+        "answer": "42",
+        "status": "PENDING",
+        "attempts": 0,
+        "retries": 0,
+        "run": 1,
+        "version": 1,
+        "createdAt": "",
+        "updatedAt": "",
+    }
+    assert task["createdAt"] == task["updatedAt"]
+    (message,) = stack.receive(stack.task_queue_url)
+    assert json.loads(message.body) == {
+        "taskId": "a:b-c",
+        "run": 1,
+        "type": "simulate",
+        "correlationId": "mine",
+    }
+
+
+def test_a_task_without_an_id_gets_one_of_its_own(post: Post) -> None:
+    ids = {post({"answer": "x"})[1]["taskId"] for _ in range(3)}
+    assert len(ids) == 3
+    assert all(len(task_id) == 36 for task_id in ids)
+
+
+def test_a_correlation_id_that_is_not_sane_is_replaced(post: Post) -> None:
+    for bad in ("", "a b", "x" * 129, "a\nb"):
+        assert (
+            post({"answer": "x"}, headers={"x-correlation-id": bad})[2]["x-correlation-id"] == "gateway-id="
+        )
+
+
+def test_the_same_again_is_the_same_task(stack: Stack, post: Post) -> None:
+    first = post({"taskId": "t", "payload": {"a": 1, "b": 2}})
+    again = post({"payload": {"b": 2, "a": 1}, "taskId": "t", "type": "simulate"})
+    assert (first[0], again[0]) == (202, 200)
+    assert first[1] == again[1]
+    assert len(stack.items()) == 1
+
+
+def test_the_same_id_with_other_content_is_a_conflict(stack: Stack, post: Post) -> None:
+    post({"taskId": "t", "answer": "one"})
+    status, problem, headers = post({"taskId": "t", "answer": "two"})
+    assert status == 409
+    assert problem["detail"] == "Task t exists with other content."
+    assert headers["content-type"] == "application/problem+json"
+    assert stack.record("t").version == 1
+
+
+def test_a_body_in_base64_is_read(post: Post) -> None:
+    body = base64.b64encode('{"answer":"ü"}'.encode()).decode()
+    assert post(body, isBase64Encoded=True)[1]["answer"] == "ü"
+
+
+def test_data_up_to_the_limit_is_taken(post: Post) -> None:
+    text = "x" * (256 * 1024 - 2)
+    assert post({"answer": text})[0] == 202
+    assert post({"payload": {"a": text[:-6]}})[0] == 202
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "fields"),
+    [
+        ("", 400, ["body"]),
+        ("{", 400, ["body"]),
+        ("nonsense", 400, ["body"]),
+        ("[]", 400, ["body"]),
+        ("null", 400, ["body"]),
+        ('"text"', 400, ["body"]),
+        ("[" * 100_000, 400, ["body"]),
+        ('{"a":' * 100_000, 400, ["body"]),
+        ('{"answer": NaN}', 400, ["body"]),
+        ('{"payload": {"n": ' + "9" * 5000 + "}}", 400, ["body"]),
+        ('{"payload": {"n": 1e999}}', 400, ["payload"]),
+        (nested(101), 400, ["payload"]),
+        (nested(900), 400, ["payload"]),
+        ('{"payload": {"a": ' + "[" * 500 + "]" * 500 + "}}", 400, ["payload"]),
+        ('{"answer": "\\ud800"}', 400, ["answer"]),
+        ('{"payload": {"\\udfff": 1}}', 400, ["payload"]),
+        ('{"answer": "x", "taskId": "\\ud800"}', 400, ["taskId"]),
+        ('{"answer": "x", "\\ud800": 1}', 400, ["\\ud800"]),
+        ("\ud800", 400, ["body"]),
+        ("{}", 400, ["answer"]),
+        ('{"answer": ""}', 400, ["answer"]),
+        ('{"answer": 5}', 400, ["answer"]),
+        ('{"answer": null}', 400, ["answer"]),
+        ('{"payload": []}', 400, ["payload"]),
+        ('{"payload": "x"}', 400, ["payload"]),
+        ('{"answer": "x", "payload": {}}', 400, ["payload"]),
+        ('{"answer": "x", "type": "nope"}', 400, ["type"]),
+        ('{"answer": "x", "type": {"a": 1}}', 400, ["type"]),
+        ('{"answer": "x", "type": null}', 400, ["type"]),
+        ('{"answer": "x", "taskId": null}', 400, ["taskId"]),
+        ('{"answer": "x", "taskId": ""}', 400, ["taskId"]),
+        ('{"answer": "x", "taskId": "a b"}', 400, ["taskId"]),
+        ('{"answer": "x", "taskId": "a\\n"}', 400, ["taskId"]),
+        ('{"answer": "x", "taskId": 7}', 400, ["taskId"]),
+        (json.dumps({"answer": "x", "taskId": "x" * 129}), 400, ["taskId"]),
+        ('{"Answer": "x", "status": "COMPLETED"}', 400, ["Answer", "status", "answer"]),
+        ('{"x": 1, "taskId": "?", "type": 9, "answer": 0}', 400, ["x", "taskId", "type", "answer"]),
+        (json.dumps({"payload": {"text": "x" * 300_000}}), 413, ["payload"]),
+        (json.dumps({"answer": "x" * (256 * 1024 - 1)}), 413, ["answer"]),
+        (json.dumps({"answer": '"' * 131_072}), 413, ["answer"]),
+        (json.dumps({"answer": "x" * 5_300_000}), 413, ["body"]),
+    ],
+)
+def test_bad_input_is_named_field_by_field_and_stores_nothing(
+    stack: Stack, post: Post, body: str, status: int, fields: list[str]
+) -> None:
+    answer, problem, headers = post(body)
+    assert answer == status == problem["status"]
+    assert headers["content-type"] == "application/problem+json"
+    assert {"type", "title", "detail", "errors"} <= problem.keys()
+    assert [error["field"] for error in problem["errors"]] == fields
+    assert all(len(error["message"]) < 250 for error in problem["errors"])
+    assert stack.items() == []
+    assert stack.receive(stack.task_queue_url) == []
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec=None)),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(codec=None)), inner),
+    max_leaves=10,
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    body=json_values
+    | st.dictionaries(st.sampled_from(["taskId", "type", "answer", "payload", "x"]), json_values)
+    | st.fixed_dictionaries({"payload": st.dictionaries(st.text(), json_values)})
+)
+def test_whatever_is_sent_the_answer_is_a_client_s_error_or_the_task(post: Post, body: object) -> None:
+    status, answer, _ = post(body)
+    assert status in (202, 200, 409, 400)
+    if status == 202:
+        assert isinstance(body, dict)
+        assert {"answer": answer.get("answer"), "payload": answer.get("payload")} == {
+            "answer": body.get("answer"),  # pyright: ignore[reportUnknownMemberType]
+            "payload": body.get("payload"),  # pyright: ignore[reportUnknownMemberType]
+        }
+
+
+def test_without_an_answer_from_aws_the_client_may_send_again(
+    stack: Stack, load: Callable[[str], ModuleType], post: Post
+) -> None:
+    stack.sqs.delete_queue(QueueUrl=stack.task_queue_url)
+    status, problem, headers = post({"taskId": "t", "answer": "x"})
+    assert (status, headers["retry-after"]) == (503, "1")
+    assert "queue" not in json.dumps(problem).lower()
+
+
+def test_a_task_whose_message_was_never_sent_is_queued_by_its_repetition(stack: Stack, post: Post) -> None:
+    post({"taskId": "t", "answer": "x"})
+    stack.sqs.purge_queue(QueueUrl=stack.task_queue_url)
+    assert post({"taskId": "t", "answer": "x"})[0] == 200
+    assert len(stack.receive(stack.task_queue_url)) == 1

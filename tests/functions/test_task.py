@@ -1,0 +1,129 @@
+"""The rules of the life of a task, as the records show them."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tasklib.task import (
+    TRANSITIONS,
+    Status,
+    Task,
+    TaskData,
+    Verdict,
+    created_key,
+    judge_delivery,
+    judge_letter,
+    list_shard,
+)
+
+NOW = 1_800_000_000_000
+
+TASK = Task(
+    task_id="t",
+    type="simulate",
+    status=Status.PENDING,
+    run=2,
+    attempts=0,
+    version=1,
+    created_key=created_key("t", NOW),
+    list_shard="0",
+    updated_at=NOW,
+    content_hash="h",
+    correlation_id="c",
+)
+
+PROCESSING = {"status": Status.PROCESSING, "attempts": 1}
+LIVE = PROCESSING | {"lease_until": NOW + 1}
+LAPSED = PROCESSING | {"lease_until": NOW}
+
+
+@pytest.mark.parametrize(
+    ("fields", "run", "verdict"),
+    [
+        ({}, 2, Verdict.CLAIM),
+        ({"status": Status.RETRYING, "attempts": 1, "not_before": NOW}, 2, Verdict.CLAIM),
+        ({"status": Status.RETRYING, "attempts": 1, "not_before": NOW + 1}, 2, Verdict.DEFER),
+        ({"not_before": NOW + 1}, 2, Verdict.DEFER),
+        ({}, 1, Verdict.DISCARD),
+        (LIVE, 1, Verdict.DISCARD),
+        (LIVE, 2, Verdict.DEFER),
+        (LAPSED, 2, Verdict.RECLAIM),
+        (LAPSED | {"attempts": 3}, 2, Verdict.FAIL),
+        (LIVE | {"attempts": 3}, 2, Verdict.DEFER),
+        ({"status": Status.RETRYING, "attempts": 3}, 2, Verdict.FAIL),
+        ({"status": Status.COMPLETED, "attempts": 3}, 2, Verdict.DISCARD),
+        ({"status": Status.FAILED, "attempts": 3}, 2, Verdict.BURY),
+        ({"status": Status.FAILED, "attempts": 3, "dead_lettered_at": NOW}, 2, Verdict.DISCARD),
+    ],
+)
+def test_a_delivery_is_judged_by_its_record(fields: dict[str, Any], run: int, verdict: Verdict) -> None:
+    task = replace(TASK, **fields)
+    decision = judge_delivery(task, run, max_attempts=3, now=NOW)
+    assert decision.verdict is verdict
+    if verdict is Verdict.DEFER:
+        assert decision.until == NOW + 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "run", "verdict"),
+    [
+        ({}, 1, Verdict.DISCARD),
+        ({"status": Status.COMPLETED}, 2, Verdict.DISCARD),
+        ({"status": Status.FAILED, "dead_lettered_at": NOW}, 2, Verdict.DISCARD),
+        (LIVE, 2, Verdict.DEFER),
+        ({"status": Status.FAILED}, 2, Verdict.BURY),
+        ({}, 2, Verdict.FAIL),
+        ({"status": Status.RETRYING, "attempts": 1, "not_before": NOW + 1}, 2, Verdict.FAIL),
+        (LAPSED, 2, Verdict.FAIL),
+    ],
+)
+def test_a_dead_letter_is_judged_by_its_record(fields: dict[str, Any], run: int, verdict: Verdict) -> None:
+    assert judge_letter(replace(TASK, **fields), run, NOW).verdict is verdict
+
+
+def test_messages_about_nothing_are_rejected() -> None:
+    assert judge_delivery(None, 1, 3, NOW).verdict is Verdict.REJECT
+    assert judge_letter(None, 1, NOW).verdict is Verdict.REJECT
+
+
+def test_completed_is_final() -> None:
+    assert not [transition for transition in TRANSITIONS if transition.source is Status.COMPLETED]
+
+
+def test_content_is_compared_by_meaning() -> None:
+    one = TaskData("payload", '{"a":1,"b":{"c":2,"d":3}}').content_hash("simulate")
+    assert TaskData("payload", '{"b": {"d": 3, "c": 2}, "a": 1}').content_hash("simulate") == one
+    assert TaskData("payload", '{"a":1,"b":{"c":2,"d":4}}').content_hash("simulate") != one
+    assert TaskData("payload", '{"a":1,"b":{"c":2,"d":3}}').content_hash("other") != one
+    assert TaskData("answer", "x").content_hash("a") != TaskData("payload", '"x"').content_hash("a")
+
+
+def test_places_in_the_list_sort_by_time_then_id() -> None:
+    places = [created_key("b", NOW), created_key("a", NOW + 1), created_key("a", NOW)]
+    assert sorted(places) == [created_key("a", NOW), created_key("b", NOW), created_key("a", NOW + 1)]
+
+
+def test_shards_take_equal_shares() -> None:
+    shards = [list_shard(f"task-{n}", 4) for n in range(4000)]
+    assert all(900 < shards.count(str(shard)) < 1100 for shard in range(4))
+
+
+def test_the_public_task_counts_retries_from_the_second_attempt() -> None:
+    data = TaskData("payload", '{"a":1}')
+    shown = replace(TASK, attempts=3, error_message="bad", result='{"x":1}').public(data)
+    assert shown == {
+        "taskId": "t",
+        "type": "simulate",
+        "payload": {"a": 1},
+        "status": "PENDING",
+        "attempts": 3,
+        "retries": 2,
+        "errorMessage": "bad",
+        "result": {"x": 1},
+        "run": 2,
+        "version": 1,
+        "createdAt": "2027-01-15T08:00:00.000Z",
+        "updatedAt": "2027-01-15T08:00:00.000Z",
+    }
+    assert TASK.public(None)["truncated"] is True
+    assert TASK.public(None)["retries"] == 0
