@@ -46,7 +46,7 @@ TRANSITIONS: tuple[Transition, ...] = (
     Transition(Status.PROCESSING, Status.PROCESSING, "worker", "claim after the lease ran out"),
     Transition(Status.PROCESSING, Status.COMPLETED, "worker", "the function returned"),
     Transition(Status.PROCESSING, Status.RETRYING, "worker", "failed, attempts are left"),
-    Transition(Status.PROCESSING, Status.FAILED, "worker", "failed for good"),
+    Transition(Status.PROCESSING, Status.FAILED, "worker or monitor", "failed for good"),
     Transition(Status.PENDING, Status.FAILED, "worker or monitor", "can never run"),
     Transition(Status.RETRYING, Status.FAILED, "worker or monitor", "can never run"),
     Transition(Status.FAILED, Status.FAILED, "monitor", "dead letter seen"),

@@ -12,7 +12,7 @@ from aws_lambda_powertools import Logger, Metrics
 warnings.filterwarnings("ignore", "No application metrics to publish")
 
 #: Service and level come from POWERTOOLS_SERVICE_NAME and POWERTOOLS_LOG_LEVEL.
-logger = Logger(utc=True, location=None)
+logger = Logger(utc=True, use_rfc3339=True, location=None)
 
 #: Namespace and service come from POWERTOOLS_METRICS_NAMESPACE and POWERTOOLS_SERVICE_NAME.
 metrics = Metrics()

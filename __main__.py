@@ -1,0 +1,170 @@
+"""Asynchronous task processing on AWS: the architecture as code. Settings in, components wired, outputs out.
+
+client -> api -> submit-tasks -> tasks table, task queue -> process-tasks -> tasks table
+          api -> read-tasks   -> tasks table                process-tasks -> dead-letter queue
+                                                            dead-letter queue -> monitor-dlq -> tasks table
+"""
+
+from functools import partial
+from pathlib import Path
+
+import pulumi
+
+from infra import package, settings, task_types
+from infra.function import Function
+from infra.http_api import HttpApi
+from infra.queues import TaskQueues
+from infra.tables import TasksTable
+from infra.tags import tagging
+from infra.triggers import POLL_ACTIONS, QueueTrigger, Schedule
+
+ROOT = Path(__file__).resolve().parent
+#: Enough for a few hundred dead letters; the dead-letter queue hides a letter six times as long.
+MONITOR_TIMEOUT_SECONDS = 60
+#: A person waits for these. Most of a cold start is importing boto3 on the share of a core that memory buys, and
+#: 512 MB buys twice as much as 256, for three cents more per million warm requests of 10 ms.
+API_MEMORY_MB = 512
+API_TIMEOUT_SECONDS = 10
+#: Nobody waits for the monitor.
+MONITOR_MEMORY_MB = 256
+
+config = settings.load(task_types.declared(ROOT))
+pulumi.runtime.register_stack_transformation(tagging(config.tags))
+
+# What is stored and queued
+
+tasks_table = TasksTable("tasks", prefix=config.prefix, protect=config.protect_data)
+queues = TaskQueues(
+    "queues",
+    prefix=config.prefix,
+    visibility_timeout_seconds=config.queue.visibility_timeout_seconds,
+    dead_letter_visibility_timeout_seconds=6 * MONITOR_TIMEOUT_SECONDS,
+    retention_days=config.queue.retention_days,
+    max_receive_count=config.queue.max_receive_count,
+    protect=config.protect_data,
+)
+
+# What runs, and what it may do
+
+function = partial(
+    Function,
+    prefix=config.prefix,
+    code=pulumi.FileArchive(package.build(ROOT)),
+    log_retention_days=config.log_retention_days,
+)
+submit_tasks = function(
+    "submit-tasks",
+    description="POST /tasks: stores a task and queues it",
+    handler="submit_tasks.handler",
+    memory_mb=API_MEMORY_MB,
+    timeout_seconds=API_TIMEOUT_SECONDS,
+    environment={
+        "TASKS_TABLE": tasks_table.name,
+        "TASK_QUEUE_URL": queues.tasks.url,
+        "LIST_SHARDS": str(config.list_shards),
+        "MESSAGE_RETENTION_DAYS": str(config.queue.retention_days),
+        "TASK_RETENTION_DAYS": str(config.task_retention_days),
+    },
+    grants=[tasks_table.grant("PutItem", "DeleteItem"), queues.tasks.grant("SendMessage")],
+)
+read_tasks = function(
+    "read-tasks",
+    description="GET /tasks and GET /tasks/{taskId}; answers 404 and 405 for every other request",
+    handler="read_tasks.handler",
+    memory_mb=API_MEMORY_MB,
+    timeout_seconds=API_TIMEOUT_SECONDS,
+    environment={"TASKS_TABLE": tasks_table.name, "LIST_SHARDS": str(config.list_shards)},
+    grants=[tasks_table.grant("GetItem", "BatchGetItem"), tasks_table.grant_query()],
+)
+process_tasks = function(
+    "process-tasks",
+    description="Runs the tasks of the task queue, retries them, dead-letters what failed for good",
+    handler="process_tasks.handler",
+    memory_mb=config.worker.memory_mb,
+    timeout_seconds=config.worker.timeout_seconds,
+    environment={
+        "TASKS_TABLE": tasks_table.name,
+        "TASK_QUEUE_URL": queues.tasks.url,
+        "DEAD_LETTER_QUEUE_URL": queues.dead_letters.url,
+        "MAX_RETRIES": str(config.retries.max_retries),
+        "BACKOFF_BASE_SECONDS": str(config.retries.backoff_base_seconds),
+        "BACKOFF_MAX_SECONDS": str(config.retries.backoff_max_seconds),
+        "BACKOFF_JITTER": str(config.retries.backoff_jitter),
+        "FAILURE_RATE": str(config.worker.failure_rate),
+        "WORKER_TIMEOUT_SECONDS": str(config.worker.timeout_seconds),
+        "VISIBILITY_TIMEOUT_SECONDS": str(config.queue.visibility_timeout_seconds),
+        "TASK_RETENTION_DAYS": str(config.task_retention_days),
+    },
+    grants=[
+        tasks_table.grant("GetItem", "UpdateItem"),
+        queues.tasks.grant(*POLL_ACTIONS, "ChangeMessageVisibility"),
+        queues.dead_letters.grant("SendMessage"),
+    ],
+)
+monitored_by_queue = config.monitor.trigger == "queue"
+monitor_dlq = function(
+    "monitor-dlq",
+    description="Logs each dead letter, marks its task, then deletes it",
+    handler="monitor_dlq.on_queue" if monitored_by_queue else "monitor_dlq.on_schedule",
+    memory_mb=MONITOR_MEMORY_MB,
+    timeout_seconds=MONITOR_TIMEOUT_SECONDS,
+    environment={
+        "TASKS_TABLE": tasks_table.name,
+        "DEAD_LETTER_QUEUE_URL": queues.dead_letters.url,
+        "TASK_RETENTION_DAYS": str(config.task_retention_days),
+    },
+    grants=[
+        tasks_table.grant("GetItem", "UpdateItem"),
+        queues.dead_letters.grant(
+            "ChangeMessageVisibility",
+            *(POLL_ACTIONS if monitored_by_queue else ("ReceiveMessage", "DeleteMessage")),
+        ),
+    ],
+)
+
+# What starts it
+
+api = HttpApi(
+    "api",
+    prefix=config.prefix,
+    description="Submit tasks and read them",
+    routes={
+        "POST /tasks": submit_tasks,
+        "GET /tasks": read_tasks,
+        "GET /tasks/{taskId}": read_tasks,
+        "$default": read_tasks,
+    },
+    throttle_rate=config.api.throttle_rate,
+    throttle_burst=config.api.throttle_burst,
+    cors_origins=config.api.cors_origins,
+)
+QueueTrigger(
+    "process-tasks",
+    queue=queues.tasks,
+    function=process_tasks,
+    batch_size=config.worker.batch_size,
+    batch_window_seconds=config.worker.batch_window_seconds,
+    max_concurrency=config.worker.max_concurrency,
+)
+if monitored_by_queue:
+    QueueTrigger(
+        "monitor-dlq",
+        queue=queues.dead_letters,
+        function=monitor_dlq,
+        batch_size=10,
+        batch_window_seconds=0,
+        max_concurrency=2,
+    )
+else:
+    Schedule(
+        "monitor-dlq",
+        prefix=config.prefix,
+        description="Looks for dead letters",
+        expression=config.monitor.schedule,
+        function=monitor_dlq,
+    )
+
+pulumi.export("apiUrl", api.url)
+pulumi.export("tasksTableName", tasks_table.name)
+pulumi.export("taskQueueUrl", queues.tasks.url)
+pulumi.export("deadLetterQueueUrl", queues.dead_letters.url)

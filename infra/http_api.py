@@ -1,0 +1,112 @@
+"""The HTTP API in front of the functions."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+import pulumi
+import pulumi_aws as aws
+
+from infra.function import Function
+
+#: The stage without a name in its URLs.
+_STAGE = "$default"
+
+
+class HttpApi(pulumi.ComponentResource):
+    """An API Gateway HTTP API whose routes call functions.
+
+    Attributes:
+        url: Output, the URL of the API without a slash at its end.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        prefix: str,
+        description: str,
+        routes: Mapping[str, Function],
+        throttle_rate: int,
+        throttle_burst: int,
+        cors_origins: Sequence[str],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare the API, its routes and its stage.
+
+        Args:
+            name: Logical name; with ``prefix`` also the API's name.
+            prefix: Start of all physical names of this stack.
+            description: What the API does, for people in the AWS console.
+            routes: The function that answers each route. A route is ``METHOD /path`` or ``$default``, which
+                takes all that no other takes.
+            throttle_rate: Requests per second, for all routes together, that are accepted in the long run.
+            throttle_burst: Requests that are accepted at one moment.
+            cors_origins: Origins whose web pages may call the API.
+            opts: Options of the component.
+        """
+        super().__init__("tasks:infra:HttpApi", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        api = aws.apigatewayv2.Api(
+            name,
+            name=f"{prefix}-{name}",
+            description=description,
+            protocol_type="HTTP",
+            cors_configuration=_cors(cors_origins) if cors_origins else None,
+            opts=child,
+        )
+        integrations = {
+            function: aws.apigatewayv2.Integration(
+                function.pulumi_resource_name,
+                api_id=api.id,
+                integration_type="AWS_PROXY",
+                integration_method="POST",
+                integration_uri=function.invoke_arn,
+                payload_format_version="2.0",
+                opts=child,
+            )
+            for function in dict.fromkeys(routes.values())
+        }
+        for route_key, function in routes.items():
+            route_name = re.sub(r"\W+", "-", route_key).strip("-")
+            aws.apigatewayv2.Route(
+                route_name,
+                api_id=api.id,
+                route_key=route_key,
+                target=pulumi.Output.concat("integrations/", integrations[function].id),
+                opts=child,
+            )
+            aws.lambda_.Permission(
+                route_name,
+                statement_id=route_name,
+                action="lambda:InvokeFunction",
+                function=function.name,
+                principal="apigateway.amazonaws.com",
+                source_arn=pulumi.Output.concat(
+                    api.execution_arn, "/", _STAGE, "/", route_key.replace(" ", "", 1)
+                ),
+                opts=child,
+            )
+        aws.apigatewayv2.Stage(
+            name,
+            name=_STAGE,
+            api_id=api.id,
+            auto_deploy=True,
+            default_route_settings={
+                "throttling_rate_limit": throttle_rate,
+                "throttling_burst_limit": throttle_burst,
+            },
+            opts=child,
+        )
+        self.url = api.api_endpoint
+        self.register_outputs({"url": self.url})
+
+
+def _cors(origins: Sequence[str]) -> aws.apigatewayv2.ApiCorsConfigurationArgs:
+    """What a web page of these origins may send and see. It may send no cookies: the API knows none."""
+    return aws.apigatewayv2.ApiCorsConfigurationArgs(
+        allow_origins=list(origins),
+        allow_methods=["GET", "POST"],
+        allow_headers=["content-type", "idempotency-key", "x-correlation-id"],
+        expose_headers=["location", "x-correlation-id"],
+        max_age=3600,
+    )

@@ -1,0 +1,88 @@
+"""The table that holds every task and its data."""
+
+import pulumi
+import pulumi_aws as aws
+
+from infra.grants import Grant
+
+#: Index of all tasks by time of creation; its partition key is a shard number, so that it can grow.
+BY_CREATED = "byCreated"
+#: Index of the failed tasks alone: only their items have its partition key.
+BY_FAILED = "byFailed"
+
+
+class TasksTable(pulumi.ComponentResource):
+    """The tasks table with its indexes.
+
+    An item is found by ``taskId`` and ``part`` ("state", or "data#" and a hash). Capacity is paid per
+    request, items are removed after the time in ``expiresAt``.
+
+    Attributes:
+        name: Output, the table's name.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        prefix: str,
+        protect: bool,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare the table.
+
+        Args:
+            name: Logical name; with ``prefix`` also the table's name.
+            prefix: Start of all physical names of this stack.
+            protect: Keep backups of the last 35 days, and let neither AWS nor Pulumi delete the table.
+            opts: Options of the component.
+        """
+        super().__init__("tasks:infra:TasksTable", name, None, opts)
+        self._table = aws.dynamodb.Table(
+            name,
+            name=f"{prefix}-{name}",
+            billing_mode="PAY_PER_REQUEST",
+            hash_key="taskId",
+            range_key="part",
+            attributes=[
+                {"name": attribute, "type": "S"}
+                for attribute in ("taskId", "part", "listShard", "failedShard", "createdKey")
+            ],
+            global_secondary_indexes=[
+                _index(BY_CREATED, partition="listShard"),
+                _index(BY_FAILED, partition="failedShard"),
+            ],
+            ttl={"attribute_name": "expiresAt", "enabled": True},
+            point_in_time_recovery={"enabled": protect},
+            deletion_protection_enabled=protect,
+            opts=pulumi.ResourceOptions(parent=self, protect=protect),
+        )
+        self.name = self._table.name
+        self.register_outputs({"name": self.name})
+
+    def grant(self, *actions: str) -> Grant:
+        """Permission for actions of DynamoDB, such as ``GetItem``, on the table without its indexes."""
+        return Grant(tuple(f"dynamodb:{action}" for action in actions), (self._table.arn,))
+
+    def grant_query(self) -> Grant:
+        """Permission to query the indexes."""
+        return Grant(
+            ("dynamodb:Query",),
+            tuple(
+                pulumi.Output.concat(self._table.arn, "/index/", index) for index in (BY_CREATED, BY_FAILED)
+            ),
+        )
+
+
+def _index(name: str, *, partition: str) -> aws.dynamodb.TableGlobalSecondaryIndexArgs:
+    """An index by creation time that holds keys only, since each projected attribute would be paid for again."""
+    return aws.dynamodb.TableGlobalSecondaryIndexArgs(
+        name=name,
+        key_schemas=[
+            aws.dynamodb.TableGlobalSecondaryIndexKeySchemaArgs(attribute_name=partition, key_type="HASH"),
+            aws.dynamodb.TableGlobalSecondaryIndexKeySchemaArgs(
+                attribute_name="createdKey", key_type="RANGE"
+            ),
+        ],
+        projection_type="KEYS_ONLY",
+    )

@@ -1,0 +1,98 @@
+"""What starts a function without a caller: a queue's messages, or the clock."""
+
+import pulumi
+import pulumi_aws as aws
+
+from infra.function import Function
+from infra.queues import Queue
+
+#: What Lambda does in a function's name to poll a queue for it. A function with a queue trigger needs these
+#: on it.
+POLL_ACTIONS = ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes")
+
+
+class QueueTrigger(pulumi.ComponentResource):
+    """Calls a function with batches of a queue's messages.
+
+    The function answers with the messages that failed; only those are delivered again.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        queue: Queue,
+        function: Function,
+        batch_size: int,
+        batch_window_seconds: int,
+        max_concurrency: int,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare the event source.
+
+        Args:
+            name: Logical name.
+            queue: The queue to poll.
+            function: The function to call; it needs ``POLL_ACTIONS`` on the queue.
+            batch_size: Most messages in one call.
+            batch_window_seconds: Longest wait for a batch to fill.
+            max_concurrency: Most calls at once; AWS allows no fewer than 2.
+            opts: Options of the component.
+        """
+        super().__init__("tasks:infra:QueueTrigger", name, None, opts)
+        aws.lambda_.EventSourceMapping(
+            name,
+            event_source_arn=queue.arn,
+            function_name=function.name,
+            batch_size=batch_size,
+            maximum_batching_window_in_seconds=batch_window_seconds,
+            function_response_types=["ReportBatchItemFailures"],
+            scaling_config={"maximum_concurrency": max_concurrency},
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self.register_outputs({})
+
+
+class Schedule(pulumi.ComponentResource):
+    """Calls a function at regular times."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        prefix: str,
+        description: str,
+        expression: str,
+        function: Function,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare the EventBridge rule and its right to call the function.
+
+        Args:
+            name: Logical name; with ``prefix`` also the rule's name.
+            prefix: Start of all physical names of this stack.
+            description: Why the function is called, for people in the AWS console.
+            expression: When: ``rate(...)`` or ``cron(...)`` in EventBridge's notation, in UTC.
+            function: The function to call.
+            opts: Options of the component.
+        """
+        super().__init__("tasks:infra:Schedule", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        rule = aws.cloudwatch.EventRule(
+            name,
+            name=f"{prefix}-{name}",
+            description=description,
+            schedule_expression=expression,
+            opts=child,
+        )
+        aws.lambda_.Permission(
+            name,
+            statement_id="schedule",
+            action="lambda:InvokeFunction",
+            function=function.name,
+            principal="events.amazonaws.com",
+            source_arn=rule.arn,
+            opts=child,
+        )
+        aws.cloudwatch.EventTarget(name, rule=rule.name, target_id=name, arn=function.arn, opts=child)
+        self.register_outputs({})

@@ -1,0 +1,137 @@
+"""Evaluates __main__.py with Pulumi's mocks and prints, as JSON, everything that it declared.
+
+A process can evaluate one program once, so this is a script: it reads ``{"stack", "config", "preview"}`` as JSON from
+its standard input. As a preview of a new stack, only what the program itself passes in is known, as on AWS.
+"""
+
+import asyncio
+import json
+import runpy
+import sys
+from pathlib import Path
+from typing import Any, cast
+
+import pulumi
+from pulumi.runtime.mocks import MockMonitor
+from pulumi.runtime.stack import run_pulumi_func
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = "tasks"
+REGION, ACCOUNT = "eu-north-1", "123456789012"
+
+#: What AWS computes for a resource of each type from its name.
+COMPUTED = {
+    "aws:dynamodb/table:Table": {"arn": f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{{name}}"},
+    "aws:sqs/queue:Queue": {
+        "arn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{{name}}",
+        "url": f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{{name}}",
+    },
+    "aws:iam/role:Role": {"arn": f"arn:aws:iam::{ACCOUNT}:role/{{name}}"},
+    "aws:cloudwatch/logGroup:LogGroup": {"arn": f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{{name}}"},
+    "aws:lambda/function:Function": {
+        "arn": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{{name}}",
+        "invokeArn": f"arn:aws:apigateway:{REGION}:lambda:path/2015-03-31/functions/{{name}}/invocations",
+    },
+    "aws:apigatewayv2/api:Api": {
+        "apiEndpoint": f"https://{{name}}.execute-api.{REGION}.amazonaws.com",
+        "executionArn": f"arn:aws:execute-api:{REGION}:{ACCOUNT}:{{name}}",
+    },
+    "aws:cloudwatch/eventRule:EventRule": {"arn": f"arn:aws:events:{REGION}:{ACCOUNT}:rule/{{name}}"},
+}
+
+
+class Cloud(pulumi.runtime.Mocks):
+    """Answers like AWS after each creation, or, in a preview, like Pulumi before it."""
+
+    def __init__(self, preview: bool) -> None:
+        self._preview = preview
+
+    def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        inputs = cast("dict[str, Any]", args.inputs)
+        if self._preview:
+            return None, inputs
+        named = {"name": f"{args.name}-1234567", **inputs}
+        computed = {key: value.format(**named) for key, value in COMPUTED.get(args.typ, {}).items()}
+        return f"{args.name}-id", {**named, **computed}
+
+    def call(self, args: pulumi.runtime.MockCallArgs) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        raise AssertionError(
+            f"the program asks AWS for {args.token}, which a preview without an account cannot"
+        )
+
+
+class Recorder(MockMonitor):
+    """Keeps what each registration says, with the options that mocks are not told."""
+
+    def __init__(self, mocks: pulumi.runtime.Mocks) -> None:
+        super().__init__(mocks)
+        self.declared: list[dict[str, Any]] = []
+
+    def RegisterResource(self, request: Any) -> Any:
+        response = super().RegisterResource(request)
+        if request.type != "pulumi:pulumi:Stack":
+            self.declared.append(
+                {
+                    "urn": response.urn,
+                    "type": request.type,
+                    "name": request.name,
+                    "parent": request.parent,
+                    "protect": request.protect,
+                    "dependencies": sorted(request.dependencies),
+                    "inputs": json.loads(json.dumps(_inputs(request.object), default=repr)),
+                }
+            )
+        return response
+
+
+def _inputs(properties: Any) -> Any:
+    return _plain(pulumi.runtime.rpc.deserialize_properties(properties, keep_unknowns=True))
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON can hold it: whole floats as integers, archives as their path, unknowns as text."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in cast("dict[str, Any]", value).items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in cast("list[Any]", value)]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, pulumi.FileArchive):
+        return {"path": value.path}
+    if isinstance(value, str | int | float | bool) or value is None:
+        return value
+    return "<unknown>"
+
+
+async def _known(output: pulumi.Output[Any]) -> Any:
+    return await output.future() if await output.is_known() else "<unknown>"
+
+
+def _run_program() -> None:
+    runpy.run_path(str(ROOT / "__main__.py"), run_name="__main__")
+
+
+def main() -> None:
+    request = json.load(sys.stdin)
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    pulumi.runtime.set_all_config(request["config"], request.get("secrets", []))
+    monitor = Recorder(Cloud(request["preview"]))
+    pulumi.runtime.set_mocks(
+        monitor.mocks, project=PROJECT, stack=request["stack"], preview=request["preview"], monitor=monitor
+    )
+    sys.path.insert(0, str(ROOT))
+    try:
+        loop.run_until_complete(run_pulumi_func(_run_program))
+        stack = cast("pulumi.runtime.stack.Stack", pulumi.runtime.get_root_resource())
+        outputs = {name: loop.run_until_complete(_known(output)) for name, output in stack.outputs.items()}
+        result = {"resources": monitor.declared, "outputs": outputs}
+    except pulumi.RunError as error:
+        result = {"resources": monitor.declared, "error": str(error)}
+    finally:
+        loop.close()
+    json.dump(result, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""The stacks of this project as the Pulumi CLI would see them, and what the program declares for each."""
+
+import functools
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+STACKS = ("dev", "prod", "local")
+
+Resource = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Program:
+    """What one evaluation declared.
+
+    Attributes:
+        resources: Every resource: urn, type, name, parent, protect, dependencies and inputs.
+        outputs: The stack's outputs; ``<unknown>`` in a preview of what AWS computes.
+        error: The message for the user if the program ended itself.
+        config: The configuration that it was given, as strings by key.
+    """
+
+    resources: tuple[Resource, ...]
+    outputs: Mapping[str, Any]
+    error: str | None
+    config: Mapping[str, str]
+
+    def of_type(self, type_: str) -> list[Resource]:
+        """Resources of a type such as ``sqs/queue:Queue``."""
+        return [resource for resource in self.resources if resource["type"] == f"aws:{type_}"]
+
+    def one(self, type_: str, name: str) -> Resource:
+        """The only resource of a type with this logical name."""
+        [resource] = [resource for resource in self.of_type(type_) if resource["name"] == name]
+        return resource
+
+    def inputs(self, type_: str, name: str) -> Mapping[str, Any]:
+        """What that resource is made from."""
+        return self.one(type_, name)["inputs"]
+
+
+@functools.cache
+def declared_config() -> Mapping[str, Mapping[str, Any]]:
+    """The keys that Pulumi.yaml declares."""
+    return yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
+
+
+@functools.cache
+def stack_file(stack: str) -> Mapping[str, Any]:
+    """The configuration in a stack's own file."""
+    return yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())["config"]
+
+
+def config_of(stack: str, overrides: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The configuration that the CLI hands to the program: defaults, the stack's file, then ``overrides``."""
+    values: dict[str, Any] = {f"tasks:{key}": entry["default"] for key, entry in declared_config().items()}
+    values |= stack_file(stack)
+    values |= {f"tasks:{key}": value for key, value in (overrides or {}).items()}
+    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
+
+
+def evaluate(stack: str, *, preview: bool = False, **overrides: str) -> Program:
+    """Evaluate the program for a stack, once for all tests that ask for the same."""
+    return _evaluate(stack, preview, tuple(sorted(overrides.items())))
+
+
+@functools.cache
+def _evaluate(stack: str, preview: bool, overrides: tuple[tuple[str, str], ...]) -> Program:
+    config = config_of(stack, dict(overrides))
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("evaluation.py"))],
+        input=json.dumps({"stack": stack, "preview": preview, "config": config}),
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    result = cast("dict[str, Any]", json.loads(done.stdout))
+    own = {key.removeprefix("tasks:"): value for key, value in config.items()}
+    return Program(tuple(result["resources"]), result.get("outputs", {}), result.get("error"), own)

@@ -1,0 +1,496 @@
+"""What the program declares for each stack of the repository."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.infra.stacks import ROOT, STACKS, Program, evaluate
+
+pytestmark = pytest.mark.xdist_group("infra")
+
+TABLE = "dynamodb/table:Table"
+QUEUE = "sqs/queue:Queue"
+QUEUE_POLICY = "sqs/queuePolicy:QueuePolicy"
+FUNCTION = "lambda/function:Function"
+EVENT_SOURCE = "lambda/eventSourceMapping:EventSourceMapping"
+PERMISSION = "lambda/permission:Permission"
+ROLE = "iam/role:Role"
+POLICY = "iam/rolePolicy:RolePolicy"
+LOG_GROUP = "cloudwatch/logGroup:LogGroup"
+API = "apigatewayv2/api:Api"
+ROUTE = "apigatewayv2/route:Route"
+INTEGRATION = "apigatewayv2/integration:Integration"
+STAGE = "apigatewayv2/stage:Stage"
+RULE = "cloudwatch/eventRule:EventRule"
+TARGET = "cloudwatch/eventTarget:EventTarget"
+
+FUNCTIONS = ("submit-tasks", "read-tasks", "process-tasks", "monitor-dlq")
+ARN = "arn:aws:{}:eu-north-1:123456789012:{}"
+
+
+@pytest.fixture(params=STACKS)
+def stack(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def program(stack: str) -> Program:
+    return evaluate(stack)
+
+
+def table_arn(stack: str) -> str:
+    return ARN.format("dynamodb", f"table/tasks-{stack}-tasks")
+
+
+def queue_arn(stack: str, name: str) -> str:
+    return ARN.format("sqs", f"tasks-{stack}-{name}")
+
+
+def queue_url(stack: str, name: str) -> str:
+    return f"https://sqs.eu-north-1.amazonaws.com/123456789012/tasks-{stack}-{name}"
+
+
+def statements(policy: str) -> list[Mapping[str, Any]]:
+    document = json.loads(policy)
+    assert document["Version"] == "2012-10-17"
+    return document["Statement"]
+
+
+def granted(program: Program, function: str) -> dict[str, set[str]]:
+    """The actions that a function's role allows on each ARN."""
+    grants: dict[str, set[str]] = {}
+    for statement in statements(program.inputs(POLICY, function)["policy"]):
+        assert statement["Effect"] == "Allow"
+        assert statement.keys() == {"Effect", "Action", "Resource"}
+        for resource in statement["Resource"]:
+            grants.setdefault(resource, set()).update(statement["Action"])
+    return grants
+
+
+# The table
+
+
+def test_table_has_the_keys_of_the_protocol(program: Program, stack: str) -> None:
+    table = program.inputs(TABLE, "tasks")
+    assert table["name"] == f"tasks-{stack}-tasks"
+    assert (table["hashKey"], table["rangeKey"]) == ("taskId", "part")
+    assert table["billingMode"] == "PAY_PER_REQUEST"
+    assert table["ttl"] == {"attributeName": "expiresAt", "enabled": True}
+    assert {a["name"]: a["type"] for a in table["attributes"]} == dict.fromkeys(
+        ("taskId", "part", "listShard", "failedShard", "createdKey"), "S"
+    )
+
+
+def test_indexes_are_sharded_by_creation_and_hold_keys_only(program: Program) -> None:
+    indexes = program.inputs(TABLE, "tasks")["globalSecondaryIndexes"]
+    assert {
+        index["name"]: (
+            [(k["attributeName"], k["keyType"]) for k in index["keySchemas"]],
+            index["projectionType"],
+        )
+        for index in indexes
+    } == {
+        "byCreated": ([("listShard", "HASH"), ("createdKey", "RANGE")], "KEYS_ONLY"),
+        "byFailed": ([("failedShard", "HASH"), ("createdKey", "RANGE")], "KEYS_ONLY"),
+    }
+
+
+def test_data_is_protected_in_prod_only(program: Program, stack: str) -> None:
+    protect = stack == "prod"
+    table = program.inputs(TABLE, "tasks")
+    assert table["pointInTimeRecovery"] == {"enabled": protect}
+    assert table["deletionProtectionEnabled"] is protect
+    protected = {resource["name"] for resource in program.resources if resource["protect"]}
+    assert protected == ({"tasks", "task-queue", "dead-letter-queue"} if protect else set())
+
+
+# The queues
+
+
+def test_queues_are_encrypted_and_named(program: Program, stack: str) -> None:
+    queues = {queue["name"]: queue["inputs"] for queue in program.of_type(QUEUE)}
+    assert queues.keys() == {"task-queue", "dead-letter-queue"}
+    for name, queue in queues.items():
+        assert queue["name"] == f"tasks-{stack}-{name}"
+        assert queue["sqsManagedSseEnabled"] is True
+
+
+@pytest.mark.parametrize("name", ["task-queue", "dead-letter-queue"])
+def test_queues_refuse_plain_http(program: Program, stack: str, name: str) -> None:
+    policy = program.inputs(QUEUE_POLICY, name)
+    assert policy["queueUrl"] == queue_url(stack, name)
+    [statement] = statements(policy["policy"])
+    assert statement == {
+        "Sid": "TlsOnly",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "sqs:*",
+        "Resource": queue_arn(stack, name),
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+
+
+def test_task_queue_moves_messages_to_the_dead_letter_queue_only_as_a_safety_net(
+    program: Program, stack: str
+) -> None:
+    redrive = json.loads(program.inputs(QUEUE, "task-queue")["redrivePolicy"])
+    assert redrive == {"deadLetterTargetArn": queue_arn(stack, "dead-letter-queue"), "maxReceiveCount": 100}
+    assert "redrivePolicy" not in program.inputs(QUEUE, "dead-letter-queue")
+
+
+def test_dead_letter_queue_accepts_letters_of_the_task_queue_alone(program: Program, stack: str) -> None:
+    [allow] = program.of_type("sqs/redriveAllowPolicy:RedriveAllowPolicy")
+    assert allow["inputs"]["queueUrl"] == queue_url(stack, "dead-letter-queue")
+    assert json.loads(allow["inputs"]["redriveAllowPolicy"]) == {
+        "redrivePermission": "byQueue",
+        "sourceQueueArns": [queue_arn(stack, "task-queue")],
+    }
+
+
+def test_messages_are_kept_14_days(program: Program) -> None:
+    for name in ("task-queue", "dead-letter-queue"):
+        assert program.inputs(QUEUE, name)["messageRetentionSeconds"] == 14 * 24 * 60 * 60
+
+
+def test_a_message_stays_hidden_for_six_invocations(program: Program) -> None:
+    for queue, function in (("task-queue", "process-tasks"), ("dead-letter-queue", "monitor-dlq")):
+        hidden = program.inputs(QUEUE, queue)["visibilityTimeoutSeconds"]
+        assert hidden >= 6 * program.inputs(FUNCTION, function)["timeout"]
+
+
+# The functions
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_function_runs_what_the_package_holds(program: Program, stack: str, name: str) -> None:
+    function = program.inputs(FUNCTION, name)
+    module = name.replace("-", "_")
+    entry = "handler"
+    if name == "monitor-dlq":
+        entry = "on_queue" if stack == "local" else "on_schedule"
+    assert function["name"] == f"tasks-{stack}-{name}"
+    assert function["handler"] == f"{module}.{entry}"
+    assert function["code"] == {"path": "build/functions.zip"}
+    assert function["runtime"] == "python3.13"
+    assert function["architectures"] == ["arm64"]
+    assert "reservedConcurrentExecutions" not in function
+
+
+def test_there_are_no_other_functions(program: Program) -> None:
+    assert {function["name"] for function in program.of_type(FUNCTION)} == set(FUNCTIONS)
+
+
+def test_time_and_memory(program: Program) -> None:
+    size = {f["name"]: (f["inputs"]["timeout"], f["inputs"]["memorySize"]) for f in program.of_type(FUNCTION)}
+    assert size == {
+        "submit-tasks": (10, 512),
+        "read-tasks": (10, 512),
+        "process-tasks": (30, 512),
+        "monitor-dlq": (60, 256),
+    }
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_function_is_created_after_its_log_group_and_its_rights(
+    program: Program, stack: str, name: str
+) -> None:
+    group = program.one(LOG_GROUP, name)
+    assert group["inputs"]["name"] == f"/aws/lambda/tasks-{stack}-{name}"
+    assert group["inputs"]["retentionInDays"] == {"dev": 7, "prod": 30, "local": 14}[stack]
+    function = program.one(FUNCTION, name)
+    assert function["inputs"]["loggingConfig"] == {
+        "logFormat": "JSON",
+        "applicationLogLevel": "INFO",
+        "systemLogLevel": "WARN",
+        "logGroup": group["inputs"]["name"],
+    }
+    assert {group["urn"], program.one(POLICY, name)["urn"]} <= set(function["dependencies"])
+
+
+def test_environment_carries_the_settings(program: Program, stack: str) -> None:
+    config = program.config
+    table = f"tasks-{stack}-tasks"
+    tasks, dead_letters = queue_url(stack, "task-queue"), queue_url(stack, "dead-letter-queue")
+    own = {
+        "submit-tasks": {
+            "TASK_QUEUE_URL": tasks,
+            "LIST_SHARDS": config["listShards"],
+            "MESSAGE_RETENTION_DAYS": "14",
+            "TASK_RETENTION_DAYS": config["taskRetentionDays"],
+        },
+        "read-tasks": {"LIST_SHARDS": config["listShards"]},
+        "process-tasks": {
+            "TASK_QUEUE_URL": tasks,
+            "DEAD_LETTER_QUEUE_URL": dead_letters,
+            "MAX_RETRIES": config["maxRetries"],
+            "FAILURE_RATE": {"dev": "0.3", "prod": "0.0", "local": "0.3"}[stack],
+            "BACKOFF_BASE_SECONDS": "2",
+            "BACKOFF_MAX_SECONDS": "900",
+            "BACKOFF_JITTER": "0.1",
+            "WORKER_TIMEOUT_SECONDS": "30",
+            "VISIBILITY_TIMEOUT_SECONDS": "180",
+            "TASK_RETENTION_DAYS": config["taskRetentionDays"],
+        },
+        "monitor-dlq": {
+            "DEAD_LETTER_QUEUE_URL": dead_letters,
+            "TASK_RETENTION_DAYS": config["taskRetentionDays"],
+        },
+    }
+    for name, variables in own.items():
+        assert program.inputs(FUNCTION, name)["environment"]["variables"] == {
+            "POWERTOOLS_SERVICE_NAME": name,
+            "POWERTOOLS_LOG_LEVEL": "INFO",
+            "POWERTOOLS_METRICS_NAMESPACE": f"tasks-{stack}",
+            "TASKS_TABLE": table,
+            **variables,
+        }
+
+
+# Rights
+
+
+def test_each_role_allows_exactly_what_its_function_does(program: Program, stack: str) -> None:
+    table, tasks = table_arn(stack), queue_arn(stack, "task-queue")
+    dead_letters = queue_arn(stack, "dead-letter-queue")
+    polling = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
+    called = {"sqs:ReceiveMessage", "sqs:DeleteMessage"}
+    own = {
+        "submit-tasks": {table: {"dynamodb:PutItem", "dynamodb:DeleteItem"}, tasks: {"sqs:SendMessage"}},
+        "read-tasks": {
+            table: {"dynamodb:GetItem", "dynamodb:BatchGetItem"},
+            f"{table}/index/byCreated": {"dynamodb:Query"},
+            f"{table}/index/byFailed": {"dynamodb:Query"},
+        },
+        "process-tasks": {
+            table: {"dynamodb:GetItem", "dynamodb:UpdateItem"},
+            tasks: {"sqs:ChangeMessageVisibility"} | polling,
+            dead_letters: {"sqs:SendMessage"},
+        },
+        "monitor-dlq": {
+            table: {"dynamodb:GetItem", "dynamodb:UpdateItem"},
+            dead_letters: {"sqs:ChangeMessageVisibility"} | (polling if stack == "local" else called),
+        },
+    }
+    for name, grants in own.items():
+        logs = ARN.format("logs", f"log-group:/aws/lambda/tasks-{stack}-{name}:*")
+        assert granted(program, name) == {**grants, logs: {"logs:CreateLogStream", "logs:PutLogEvents"}}
+
+
+def test_no_role_has_other_rights_than_its_one_policy(program: Program) -> None:
+    roles = program.of_type(ROLE)
+    assert len(roles) == len(program.of_type(POLICY)) == len(FUNCTIONS)
+    for role in roles:
+        assert not role["inputs"].keys() & {"inlinePolicies", "managedPolicyArns"}
+        [statement] = statements(role["inputs"]["assumeRolePolicy"])
+        assert statement["Principal"] == {"Service": "lambda.amazonaws.com"}
+    assert not [r for r in program.resources if "olicyAttachment" in r["type"]]
+
+
+def test_no_wildcard_but_the_streams_of_a_log_group(program: Program) -> None:
+    for name in FUNCTIONS:
+        for resource, actions in granted(program, name).items():
+            assert not [action for action in actions if "*" in action]
+            own_logs = resource.endswith(f":log-group:/aws/lambda/{program.inputs(FUNCTION, name)['name']}:*")
+            assert "*" not in resource or (own_logs and resource.count("*") == 1)
+    for permission in program.of_type(PERMISSION):
+        assert "*" not in permission["inputs"]["sourceArn"]
+
+
+def test_nothing_may_scan(program: Program) -> None:
+    assert "Scan" not in json.dumps(program.resources)
+
+
+# Triggers
+
+
+def test_worker_gets_batches_with_partial_failures_and_limited_concurrency(
+    program: Program, stack: str
+) -> None:
+    source = program.inputs(EVENT_SOURCE, "process-tasks")
+    assert source["eventSourceArn"] == queue_arn(stack, "task-queue")
+    assert source["functionName"] == f"tasks-{stack}-process-tasks"
+    assert source["functionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert (source["batchSize"], source["maximumBatchingWindowInSeconds"]) == (10, 0)
+    assert source["scalingConfig"] == {"maximumConcurrency": 100 if stack == "prod" else 10}
+
+
+@pytest.mark.parametrize("stack", ["dev", "prod"])
+def test_schedule_starts_the_monitor(stack: str) -> None:
+    program = evaluate(stack)
+    rule = program.inputs(RULE, "monitor-dlq")
+    function = ARN.format("lambda", f"function:tasks-{stack}-monitor-dlq")
+    assert rule["scheduleExpression"] == "rate(5 minutes)"
+    assert program.inputs(TARGET, "monitor-dlq")["rule"] == rule["name"]
+    assert program.inputs(TARGET, "monitor-dlq")["arn"] == function
+    assert program.inputs(PERMISSION, "monitor-dlq") == {
+        "statementId": "schedule",
+        "action": "lambda:InvokeFunction",
+        "function": f"tasks-{stack}-monitor-dlq",
+        "principal": "events.amazonaws.com",
+        "sourceArn": ARN.format("events", f"rule/{rule['name']}"),
+    }
+    assert [source["name"] for source in program.of_type(EVENT_SOURCE)] == ["process-tasks"]
+
+
+def test_dead_letters_start_the_monitor_in_the_local_stack() -> None:
+    program = evaluate("local")
+    source = program.inputs(EVENT_SOURCE, "monitor-dlq")
+    assert source["eventSourceArn"] == queue_arn("local", "dead-letter-queue")
+    assert source["functionName"] == "tasks-local-monitor-dlq"
+    assert source["functionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert source["scalingConfig"] == {"maximumConcurrency": 2}
+    assert program.of_type(RULE) == []
+    assert program.of_type(TARGET) == []
+
+
+def test_no_event_source_breaks_a_rule_of_aws(program: Program) -> None:
+    visibility = {
+        queue_arn_: queue["visibilityTimeoutSeconds"]
+        for queue in (resource["inputs"] for resource in program.of_type(QUEUE))
+        for queue_arn_ in [ARN.format("sqs", queue["name"])]
+    }
+    timeout = {f["inputs"]["name"]: f["inputs"]["timeout"] for f in program.of_type(FUNCTION)}
+    for source in (resource["inputs"] for resource in program.of_type(EVENT_SOURCE)):
+        window = source["maximumBatchingWindowInSeconds"]
+        assert source["batchSize"] <= 10 or window >= 1
+        assert 2 <= source["scalingConfig"]["maximumConcurrency"] <= 1000
+        assert visibility[source["eventSourceArn"]] >= timeout[source["functionName"]] + window
+
+
+# The API
+
+
+def test_routes_call_their_functions(program: Program, stack: str) -> None:
+    targets = {
+        f"integrations/{integration['name']}-id": integration["inputs"]
+        for integration in program.of_type(INTEGRATION)
+    }
+    routes = {
+        route["inputs"]["routeKey"]: targets[route["inputs"]["target"]]["integrationUri"].split("/")[-2]
+        for route in program.of_type(ROUTE)
+    }
+    read = f"tasks-{stack}-read-tasks"
+    assert routes == {
+        "POST /tasks": f"tasks-{stack}-submit-tasks",
+        "GET /tasks": read,
+        "GET /tasks/{taskId}": read,
+        "$default": read,
+    }
+    for integration in targets.values():
+        assert integration["payloadFormatVersion"] == "2.0"
+        assert integration["integrationType"] == "AWS_PROXY"
+
+
+def test_each_route_may_call_its_function_and_no_other_caller_may(program: Program, stack: str) -> None:
+    permissions = {
+        permission["inputs"]["sourceArn"]: permission["inputs"]
+        for permission in program.of_type(PERMISSION)
+        if permission["inputs"]["principal"] == "apigateway.amazonaws.com"
+    }
+    stage = ARN.format("execute-api", f"tasks-{stack}-api/$default/")
+    assert {arn.removeprefix(stage): inputs["function"] for arn, inputs in permissions.items()} == {
+        "POST/tasks": f"tasks-{stack}-submit-tasks",
+        "GET/tasks": f"tasks-{stack}-read-tasks",
+        "GET/tasks/{taskId}": f"tasks-{stack}-read-tasks",
+        "$default": f"tasks-{stack}-read-tasks",
+    }
+
+
+def test_stage_deploys_itself_and_throttles(program: Program) -> None:
+    stage = program.inputs(STAGE, "api")
+    assert stage["name"] == "$default"
+    assert stage["autoDeploy"] is True
+    assert stage["defaultRouteSettings"] == {"throttlingRateLimit": 100, "throttlingBurstLimit": 200}
+
+
+def test_no_other_origin_may_call_the_api_unless_configured(program: Program) -> None:
+    assert "corsConfiguration" not in program.inputs(API, "api")
+
+
+# The stack as a whole
+
+
+def test_outputs(program: Program, stack: str) -> None:
+    assert program.outputs == {
+        "apiUrl": f"https://tasks-{stack}-api.execute-api.eu-north-1.amazonaws.com",
+        "tasksTableName": f"tasks-{stack}-tasks",
+        "taskQueueUrl": queue_url(stack, "task-queue"),
+        "deadLetterQueueUrl": queue_url(stack, "dead-letter-queue"),
+    }
+
+
+def test_everything_that_can_be_tagged_is(program: Program, stack: str) -> None:
+    taggable = (TABLE, QUEUE, FUNCTION, EVENT_SOURCE, ROLE, LOG_GROUP, API, STAGE, RULE)
+    for type_ in taggable:
+        for resource in program.of_type(type_):
+            assert resource["inputs"]["tags"] == {"project": "tasks", "stack": stack}, resource["urn"]
+
+
+def test_every_resource_belongs_to_a_component(program: Program) -> None:
+    for resource in program.resources:
+        if resource["type"].startswith("aws:"):
+            assert "tasks:infra:" in resource["parent"], resource["urn"]
+
+
+def test_settings_reach_what_they_configure() -> None:
+    program = evaluate(
+        "dev",
+        batchSize="50",
+        batchWindowSeconds="3",
+        corsOrigins='["https://a.example", "http://localhost:5173"]',
+        dlqMonitorSchedule="cron(0 8 ? * MON-FRI *)",
+        maxReceiveCount="20",
+        messageRetentionDays="3",
+        workerTimeoutSeconds="60",
+        workerMemoryMb="1024",
+        apiThrottleRate="7",
+        apiThrottleBurst="9",
+    )
+    queue, source = program.inputs(QUEUE, "task-queue"), program.inputs(EVENT_SOURCE, "process-tasks")
+    worker = program.inputs(FUNCTION, "process-tasks")
+    assert (source["batchSize"], source["maximumBatchingWindowInSeconds"]) == (50, 3)
+    assert queue["visibilityTimeoutSeconds"] == 6 * 60 + 3
+    assert worker["environment"]["variables"]["VISIBILITY_TIMEOUT_SECONDS"] == str(6 * 60 + 3)
+    assert (worker["timeout"], worker["memorySize"]) == (60, 1024)
+    assert queue["messageRetentionSeconds"] == 3 * 24 * 60 * 60
+    assert json.loads(queue["redrivePolicy"])["maxReceiveCount"] == 20
+    assert program.inputs(RULE, "monitor-dlq")["scheduleExpression"] == "cron(0 8 ? * MON-FRI *)"
+    assert program.inputs(STAGE, "api")["defaultRouteSettings"] == {
+        "throttlingRateLimit": 7,
+        "throttlingBurstLimit": 9,
+    }
+    cors = program.inputs(API, "api")["corsConfiguration"]
+    assert cors["allowOrigins"] == ["https://a.example", "http://localhost:5173"]
+    assert "allowCredentials" not in cors
+    assert set(cors["allowMethods"]) == {"GET", "POST"}
+
+
+def test_preview_of_a_new_stack_declares_the_same_with_unknown_outputs() -> None:
+    preview, update = evaluate("dev", preview=True), evaluate("dev")
+    assert sorted(r["urn"] for r in preview.resources) == sorted(r["urn"] for r in update.resources)
+    assert preview.outputs["apiUrl"] == preview.outputs["taskQueueUrl"] == "<unknown>"
+    assert preview.outputs["tasksTableName"] == "tasks-dev-tasks"
+    # What AWS computes is unknown here, and never null or half a policy.
+    assert preview.inputs(POLICY, "read-tasks")["policy"] == "<unknown>"
+    assert "null" not in json.dumps(preview.resources)
+
+
+def test_wrong_configuration_declares_nothing_and_says_why() -> None:
+    program = evaluate("dev", maxRetries="-1", failureRate="1.5", listShard="4")
+    assert program.resources == ()
+    assert program.error is not None
+    assert program.error.splitlines() == [
+        "The configuration of stack dev is wrong:",
+        '  maxRetries: "-1"; allowed: a whole number from 0 to 100',
+        '  failureRate: "1.5"; allowed: a number from 0 to 1 as a string, such as "0.3"',
+        "  listShard: not a key of this project; did you mean listShards?",
+    ]
+
+
+def test_pulumi_runs_the_program_in_the_environment_that_make_builds() -> None:
+    project = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())
+    assert project["name"] == "tasks"
+    assert project["runtime"] == {"name": "python", "options": {"toolchain": "pip", "virtualenv": ".venv"}}

@@ -1,0 +1,312 @@
+"""The configuration: what Pulumi.yaml declares, what is allowed, and what a person is told."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pulumi
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from infra import settings
+from infra.task_types import DeclaredTaskType
+from tests.infra.stacks import ROOT, STACKS, config_of, declared_config, stack_file
+
+KEYS = {
+    *("maxRetries", "failureRate", "backoffBaseSeconds", "backoffMaxSeconds", "backoffJitter"),
+    *("dlqMonitorSchedule", "dlqMonitorTrigger", "visibilityTimeoutSeconds", "messageRetentionDays"),
+    *("maxReceiveCount", "batchSize", "batchWindowSeconds", "workerMaxConcurrency", "workerMemoryMb"),
+    *("workerTimeoutSeconds", "apiThrottleRate", "apiThrottleBurst", "corsOrigins", "listShards"),
+    *("taskRetentionDays", "logRetentionDays", "protectData"),
+}
+PYTHON_TYPES = {"integer": int, "string": str, "boolean": bool, "array": list}
+
+
+def load(
+    config: Mapping[str, str | None],
+    types: Sequence[DeclaredTaskType] = (),
+    secret: Sequence[str] = (),
+    stack: str = "dev",
+) -> settings.Settings:
+    """The settings of a stack with some values replaced; None takes a key away."""
+    values = config_of(stack) | {f"tasks:{key}": value for key, value in config.items()}
+    pulumi.runtime.set_all_config(
+        {key: value for key, value in values.items() if value is not None}, [f"tasks:{key}" for key in secret]
+    )
+    return settings.load(types)
+
+
+@pytest.fixture(autouse=True)
+def project(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(pulumi, "get_project", lambda: "tasks")
+    monkeypatch.setattr(pulumi, "get_stack", lambda: "dev")
+    yield
+    pulumi.runtime.set_all_config({}, [])
+
+
+def problems(
+    config: Mapping[str, str | None], types: Sequence[DeclaredTaskType] = (), secret: Sequence[str] = ()
+) -> list[str]:
+    """What a person is told about this configuration, line by line."""
+    with pytest.raises(pulumi.RunError) as raised:
+        load(config, types, secret)
+    first, *rest = str(raised.value).splitlines()
+    assert first == "The configuration of stack dev is wrong:"
+    return [line.removeprefix("  ") for line in rest]
+
+
+# The declaration
+
+
+def test_every_key_is_declared_with_type_description_and_default() -> None:
+    declared = declared_config()
+    assert declared.keys() == KEYS
+    for key, entry in declared.items():
+        assert len(entry["description"]) > 20, key
+        # To Python a boolean is an integer, to the CLI it is not.
+        assert type(entry["default"]) is PYTHON_TYPES[entry["type"]], key
+    assert declared["corsOrigins"]["items"] == {"type": "string"}
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_stack_files_set_declared_keys_to_values_of_their_type(stack: str) -> None:
+    declared = declared_config()
+    for full_key, value in stack_file(stack).items():
+        namespace, key = full_key.split(":")
+        if namespace == "tasks":
+            assert type(value) is PYTHON_TYPES[declared[key]["type"]], key
+
+
+def test_only_settings_reads_the_configuration() -> None:
+    readers = [path.name for path in (ROOT / "infra").glob("*.py") if "pulumi.Config" in path.read_text()]
+    assert readers == ["settings.py"]
+    assert "pulumi.Config" not in (ROOT / "__main__.py").read_text()
+
+
+def test_stacks_differ_as_designed() -> None:
+    dev, prod = load({}, stack="dev"), load({}, stack="prod")
+    assert (dev.retries.max_retries, prod.retries.max_retries) == (2, 4)
+    assert (dev.worker.failure_rate, prod.worker.failure_rate) == (0.3, 0)
+    assert (dev.worker.max_concurrency, prod.worker.max_concurrency) == (10, 100)
+    assert (dev.list_shards, prod.list_shards) == (1, 4)
+    assert (dev.task_retention_days, prod.task_retention_days) == (7, 90)
+    assert (dev.log_retention_days, prod.log_retention_days) == (7, 30)
+    assert (dev.protect_data, prod.protect_data) == (False, True)
+
+
+# Wrong values
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("maxRetries", "-1"),
+        ("maxRetries", "101"),
+        ("maxRetries", "2.5"),
+        ("maxRetries", "two"),
+        ("maxRetries", ""),
+        ("maxRetries", "9" * 400),
+        ("failureRate", "1.01"),
+        ("failureRate", "-0.1"),
+        ("failureRate", "nan"),
+        ("failureRate", "30%"),
+        ("backoffBaseSeconds", "0"),
+        ("backoffMaxSeconds", "43201"),
+        ("backoffJitter", "2"),
+        ("dlqMonitorTrigger", "cron"),
+        ("dlqMonitorSchedule", "every 5 minutes"),
+        ("dlqMonitorSchedule", "rate(0 minutes)"),
+        ("dlqMonitorSchedule", "rate(1 minutes)"),
+        ("dlqMonitorSchedule", "rate(5 minute)"),
+        ("dlqMonitorSchedule", "rate(30 seconds)"),
+        ("dlqMonitorSchedule", "cron(0/5 * * * *)"),
+        ("dlqMonitorSchedule", "cron(0/5 * * * * *)"),
+        ("dlqMonitorSchedule", "cron(0/5 * ? * ? *)"),
+        ("visibilityTimeoutSeconds", "43201"),
+        ("messageRetentionDays", "0"),
+        ("messageRetentionDays", "15"),
+        ("maxReceiveCount", "1001"),
+        ("batchSize", "0"),
+        ("batchSize", "10001"),
+        ("batchWindowSeconds", "301"),
+        ("workerMaxConcurrency", "1"),
+        ("workerMaxConcurrency", "1001"),
+        ("workerMemoryMb", "127"),
+        ("workerMemoryMb", "10241"),
+        ("workerTimeoutSeconds", "5"),
+        ("workerTimeoutSeconds", "901"),
+        ("apiThrottleRate", "0"),
+        ("apiThrottleBurst", "0"),
+        ("corsOrigins", "https://a.example"),
+        ("corsOrigins", '["https://a.example/"]'),
+        ("corsOrigins", '["https://a.example/app"]'),
+        ("corsOrigins", '["a.example"]'),
+        ("corsOrigins", '["*", "https://a.example"]'),
+        ("corsOrigins", "[1]"),
+        ("corsOrigins", "{}"),
+        ("listShards", "0"),
+        ("taskRetentionDays", "-1"),
+        ("logRetentionDays", "8"),
+        ("protectData", "yes"),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_is_allowed(key: str, value: str) -> None:
+    [problem] = problems({key: value})
+    assert problem.startswith(f"{key}: {json.dumps(value)}; allowed: ")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("maxRetries", "0"),
+        ("failureRate", "1"),
+        ("backoffJitter", "0"),
+        ("dlqMonitorSchedule", "rate(1 minute)"),
+        ("dlqMonitorSchedule", "rate(2 hours)"),
+        ("dlqMonitorSchedule", "cron(0/5 * * * ? *)"),
+        ("dlqMonitorSchedule", "cron(15 10 ? * 6L 2026-2030)"),
+        ("corsOrigins", '["*"]'),
+        ("corsOrigins", '["http://localhost:5173", "https://*"]'),
+        ("workerMaxConcurrency", "2"),
+        ("visibilityTimeoutSeconds", "30"),
+    ],
+)
+def test_values_at_the_edge_are_taken(key: str, value: str) -> None:
+    load({key: value})
+
+
+def test_every_key_missing_is_named() -> None:
+    lines = problems(dict.fromkeys(KEYS))
+    assert {line.split(":")[0] for line in lines} == KEYS
+    assert all(": not set; allowed: " in line for line in lines)
+
+
+@given(
+    key=st.sampled_from(sorted(KEYS)),
+    value=st.text(max_size=30) | st.from_regex(r"-?\d{1,6}", fullmatch=True),
+)
+@hypothesis_settings(max_examples=200, deadline=None)
+def test_any_value_gives_settings_or_a_message_that_names_the_key(key: str, value: str) -> None:
+    try:
+        load({key: value})
+        message = None
+    except pulumi.RunError as error:
+        message = str(error)
+    assert message is None or key in message
+
+
+def test_an_unknown_key_is_named_with_the_one_that_was_meant() -> None:
+    assert problems({"maxretries": "3", "zzz": "1"}) == [
+        "maxretries: not a key of this project; did you mean maxRetries?",
+        "zzz: not a key of this project",
+    ]
+
+
+def test_keys_of_other_namespaces_are_none_of_our_business() -> None:
+    pulumi.runtime.set_all_config(
+        {**config_of("dev"), "aws:region": "eu-west-1", "other:maxRetries": "x"}, []
+    )
+    settings.load([])
+
+
+def test_secrets_are_not_shown() -> None:
+    lines = problems({"maxRetries": "hunter2", "passphrase": "hunter3"}, secret=["maxRetries"])
+    assert lines == [
+        "maxRetries: [secret]; allowed: a whole number from 0 to 100",
+        "passphrase: not a key of this project",
+    ]
+
+
+def test_a_stack_name_that_aws_would_refuse_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("feature.1", "x" * 30):
+        monkeypatch.setattr(pulumi, "get_stack", lambda name=name: name)
+        with pytest.raises(pulumi.RunError, match=f'stack name: "{re.escape(name)}"; allowed: .* at most 29'):
+            load({})
+    monkeypatch.setattr(pulumi, "get_stack", lambda: "x" * 29)
+    assert len(f"{load({}).prefix}-track-connections-1234567") <= 64
+
+
+# Values that do not go together
+
+
+def test_large_batches_need_a_window() -> None:
+    assert problems({"batchSize": "11"}) == [
+        "batchSize: 11; allowed above 10 only with a batchWindowSeconds of 1 or more"
+    ]
+    load({"batchSize": "11", "batchWindowSeconds": "1"})
+
+
+def test_a_message_must_stay_hidden_while_its_batch_is_gathered_and_run() -> None:
+    assert problems({"visibilityTimeoutSeconds": "31", "batchWindowSeconds": "2"}) == [
+        "visibilityTimeoutSeconds: 31; allowed: 0, or at least workerTimeoutSeconds + batchWindowSeconds = 32"
+    ]
+    load({"visibilityTimeoutSeconds": "32", "batchWindowSeconds": "2"})
+
+
+@pytest.mark.parametrize(("timeout", "window"), [("900", "300"), ("6", "300"), ("30", "0")])
+def test_the_derived_visibility_timeout_always_fits(timeout: str, window: str) -> None:
+    loaded = load({"workerTimeoutSeconds": timeout, "batchWindowSeconds": window})
+    assert loaded.queue.visibility_timeout_seconds == 6 * int(timeout) + int(window)
+
+
+def test_the_longest_backoff_must_fit_into_what_sqs_can_hide() -> None:
+    [problem] = problems({"backoffMaxSeconds": "39246"})
+    assert problem.startswith("backoffMaxSeconds: 39246; allowed: ")
+    assert problem.endswith("of at most 43200, it is 43200.6")
+    load({"backoffMaxSeconds": "39245"})
+
+
+def test_the_base_may_not_be_above_the_longest_backoff() -> None:
+    assert problems({"backoffBaseSeconds": "901"}) == [
+        "backoffBaseSeconds: 901; allowed: at most backoffMaxSeconds = 900"
+    ]
+
+
+def test_the_safety_net_must_be_wide_enough_for_the_retries() -> None:
+    assert problems({"maxRetries": "50"}) == [
+        "maxReceiveCount: 100; allowed: at least 2 x (maxRetries + 1) = 102"
+    ]
+    load({"maxRetries": "49"})
+
+
+def test_all_backoffs_must_fit_into_the_retention() -> None:
+    # 2 + 4 + ... + 512 and 91 times 900 s, plus 10 %.
+    assert problems({"maxRetries": "100", "maxReceiveCount": "202", "messageRetentionDays": "1"}) == [
+        "messageRetentionDays: 1; allowed: more than the maxRetries backoffs of a task together, 1.1 days"
+    ]
+    load({"maxRetries": "100", "maxReceiveCount": "202", "messageRetentionDays": "2"})
+
+
+@pytest.mark.parametrize(
+    ("rules", "problem"),
+    [
+        ({"max_retries": 50}, "maxReceiveCount: 100; allowed: at least 2 x (maxRetries + 1) = 102"),
+        (
+            {"backoff_max_seconds": 1},
+            "backoffBaseSeconds: 2; allowed: at most backoffMaxSeconds = 1",
+        ),
+        (
+            {"time_limit_seconds": 26},
+            "workerTimeoutSeconds: 30; allowed: at least the time limit of a task + 5 = 31",
+        ),
+        (
+            {"backoff_max_seconds": 43200},
+            "backoffMaxSeconds: 43200; allowed: backoffMaxSeconds x (1 + backoffJitter) + workerTimeoutSeconds of at "
+            "most 43200, it is 47550",
+        ),
+    ],
+)
+def test_rules_of_a_task_type_count_like_those_of_the_stack(rules: dict[str, Any], problem: str) -> None:
+    task_type = DeclaredTaskType("resize", "functions/task_types/resize.py", **rules)
+    assert problems({}, [task_type]) == [f"{problem} (task type resize in functions/task_types/resize.py)"]
+
+
+def test_a_task_type_within_the_limits_is_fine() -> None:
+    load({}, [DeclaredTaskType("a", "a.py", 49, 1, 900, 25), DeclaredTaskType("b", "b.py")])
+
+
+def test_a_wrong_value_is_not_reported_twice_by_the_rules_that_use_it() -> None:
+    assert len(problems({"workerTimeoutSeconds": "0", "visibilityTimeoutSeconds": "1"})) == 1

@@ -1,0 +1,62 @@
+"""Task types read from source, without running it."""
+
+from pathlib import Path
+
+import pulumi
+import pytest
+
+from infra.task_types import DeclaredTaskType, declared
+from tests.infra.stacks import ROOT
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "functions" / "task_types"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def test_rules_are_read_without_importing_the_file(folder: Path, tmp_path: Path) -> None:
+    (folder / "__init__.py").write_text('"""Nothing here."""')
+    (folder / "video.py").write_text(
+        "import a_package_that_is_not_here\n"
+        "from tasklib.task_type import task_type\n\n"
+        '@task_type("transcode", max_retries=5, backoff_max_seconds=60.5, time_limit_seconds=None)\n'
+        "def transcode(data, attempt): raise SystemExit\n\n"
+        '@a_package_that_is_not_here.traced\n@tasklib.task_type("thumbnail")\n'
+        "def thumbnail(data, attempt): ...\n\n"
+        "def helper(): ...\n"
+    )
+    assert declared(tmp_path) == [
+        DeclaredTaskType(
+            "transcode", "functions/task_types/video.py", max_retries=5, backoff_max_seconds=60.5
+        ),
+        DeclaredTaskType("thumbnail", "functions/task_types/video.py"),
+    ]
+
+
+def test_every_place_that_cannot_be_read_is_named(folder: Path, tmp_path: Path) -> None:
+    (folder / "a.py").write_text('@task_type("a", max_retries=LIMIT)\ndef a(data, attempt): ...')
+    (folder / "b.py").write_text("@task_type(NAME)\ndef b(data, attempt): ...")
+    (folder / "c.py").write_text('@task_type("c", **rules)\ndef c(data, attempt): ...')
+    (folder / "d.py").write_text("def d(:")
+    (folder / "e.py").write_text('@task_type("e", time_limit_seconds="10")\ndef e(data, attempt): ...')
+    (folder / "f.py").write_text('@task_type("f", max_retries=-1)\ndef f(data, attempt): ...')
+    (folder / "g.py").write_text('@task_type("g")\ndef g(data, attempt): ...')
+    (folder / "h.py").write_text('\n@task_type("g")\ndef h(data, attempt): ...')
+    with pytest.raises(pulumi.RunError) as raised:
+        declared(tmp_path)
+    assert str(raised.value).splitlines() == [
+        "Wrong task types:",
+        "  functions/task_types/a.py:1: max_retries of 'a' must be a literal number of 0 or more",
+        "  functions/task_types/b.py:1: task_type takes the type's name as a literal string",
+        "  functions/task_types/c.py:1: task_type of 'c' takes literal keywords, no **",
+        "  functions/task_types/d.py:1: not valid Python: invalid syntax",
+        "  functions/task_types/e.py:1: time_limit_seconds of 'e' must be a literal number of 0 or more",
+        "  functions/task_types/f.py:1: max_retries of 'f' must be a literal number of 0 or more",
+        "  functions/task_types/h.py:2: 'g' is also declared in functions/task_types/g.py",
+    ]
+
+
+def test_the_types_of_this_project_can_be_read() -> None:
+    assert "simulate" in {task_type.name for task_type in declared(ROOT)}
