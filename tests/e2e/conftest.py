@@ -1,0 +1,162 @@
+"""A local stack per configuration, started as a person starts it, and what tests see of it from outside."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import boto3
+import httpx
+import pytest
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_sqs import SQSClient
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+#: More than any wait of a test takes, even on a busy machine.
+PATIENCE_SECONDS = 90.0
+
+FINISHED = {"COMPLETED", "FAILED"}
+
+Found = TypeVar("Found")
+
+
+def wait_for(look: Callable[[], Found], what: str) -> Found:
+    """The first true answer of `look`; fails the test when none comes."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < end:
+        if found := look():
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"waited in vain for: {what}")
+
+
+class LocalStack:
+    """A running local stack: its API, its queues, its logs."""
+
+    def __init__(self, outputs: Mapping[str, str], log: Path) -> None:
+        self.url = outputs["apiUrl"]
+        self.table = outputs["tasksTableName"]
+        self.task_queue_url = outputs["taskQueueUrl"]
+        self.dead_letter_queue_url = outputs["deadLetterQueueUrl"]
+        credentials: dict[str, Any] = {
+            "endpoint_url": outputs["endpointUrl"],
+            "region_name": outputs["region"],
+            "aws_access_key_id": "test",
+            "aws_secret_access_key": "test",
+        }
+        self.dynamodb: DynamoDBClient = boto3.client("dynamodb", **credentials)
+        self.sqs: SQSClient = boto3.client("sqs", **credentials)
+        self._log = log
+        # Python's resolver may not know the names below localhost that the API answers to.
+        address = httpx.URL(self.url)
+        self.http = httpx.Client(
+            base_url=address.copy_with(host="127.0.0.1"),
+            headers={"host": address.netloc.decode()},
+            timeout=30,
+        )
+
+    def submit(self, task_id: str, **fields: Any) -> dict[str, Any]:
+        """Submits a new task."""
+        answer = self.http.post("/tasks", json={"taskId": task_id, "payload": {"seconds": 0}} | fields)
+        assert answer.status_code == 202, answer.text
+        return answer.json()
+
+    def task(self, task_id: str) -> dict[str, Any]:
+        """A task as the API shows it."""
+        answer = self.http.get(f"/tasks/{task_id}")
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def finished(self, task_id: str) -> dict[str, Any]:
+        """Waits until a task is finished."""
+
+        def look() -> dict[str, Any] | None:
+            task = self.task(task_id)
+            return task if task["status"] in FINISHED else None
+
+        return wait_for(look, f"the end of {task_id}")
+
+    def tasks(self, **query: str) -> list[dict[str, Any]]:
+        """The whole list, page by page."""
+        tasks: list[dict[str, Any]] = []
+        while True:
+            answer = self.http.get("/tasks", params={"limit": "100"} | query)
+            assert answer.status_code == 200, answer.text
+            page = answer.json()
+            tasks += page["tasks"]
+            if "nextCursor" not in page:
+                return tasks
+            query["cursor"] = page["nextCursor"]
+
+    def messages(self, url: str) -> int:
+        """How many messages a queue holds, visible or not."""
+        attributes = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+        return sum(
+            int(attributes[name])
+            for name in ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
+        )
+
+    def wait_until_idle(self) -> None:
+        """Waits until both queues are empty."""
+        for url in (self.task_queue_url, self.dead_letter_queue_url):
+            wait_for(lambda url=url: self.messages(url) == 0, f"an empty {url}")
+
+    def logs(self) -> list[dict[str, Any]]:
+        """Every structured line that the functions logged so far, as the stack prints it."""
+        lines: list[dict[str, Any]] = []
+        for line in self._log.read_text().splitlines():
+            text = line[line.find("{") :] if "{" in line else ""
+            try:
+                lines.append(json.loads(text))
+            except ValueError:
+                continue
+        return lines
+
+
+@contextmanager
+def running(log: Path, *config: str) -> Generator[LocalStack]:
+    """A local stack with this configuration over the defaults of a local run."""
+    options = [argument for value in config for argument in ("-c", value)]
+    with log.open("w") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "local", "up", "--json", "--port", "0", *options],
+            cwd=REPOSITORY,
+            env={**os.environ, "TMPDIR": str(log.parent)},
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+        )
+    assert process.stdout
+    try:
+        line = process.stdout.readline()
+        assert line, log.read_text()
+        yield LocalStack(json.loads(line), log)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+        process.stdout.close()
+
+
+def run_client(stack: LocalStack, command: str, *options: str) -> tuple[int, dict[str, Any]]:
+    """Runs the command-line client against a stack; returns its exit code and what it printed as JSON."""
+    arguments: Sequence[str] = (sys.executable, "-m", "client", command, stack.url, "--json", *options)
+    done = subprocess.run(arguments, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+@pytest.fixture(scope="session")
+def reliable(tmp_path_factory: pytest.TempPathFactory) -> Generator[LocalStack]:
+    """A stack whose simulated tasks never fail by themselves."""
+    with running(tmp_path_factory.mktemp("reliable") / "log", "failureRate=0", "backoffBaseSeconds=1") as stack:
+        yield stack
