@@ -6,6 +6,7 @@ PYTHON ?= python3
 URL ?= http://tasks.execute-api.localhost:4566
 COUNT ?= 500
 CONCURRENCY ?= 20
+LOCK_NOTE := Every package of an environment, exactly: a constraint for pip, not a list. Made with: make lock
 
 help:  ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +50,15 @@ load: .venv/.run  ## Submit COUNT tasks to URL, CONCURRENCY at a time
 	.venv/bin/python -m venv .venv/emulator
 	.venv/emulator/bin/python -m pip install -q --disable-pip-version-check -r requirements-local.txt
 	@touch $@
+
+lock: .venv/bin/python  ## Look up what each direct pin brings along, and pin that too
+	truncate -s 0 requirements-lock.txt requirements-local-lock.txt
+	rm -rf build/lock build/lock-local
+	$(PYTHON) -m venv build/lock && build/lock/bin/python -m pip install -q -r requirements-dev.txt
+	$(PYTHON) -m venv build/lock-local && build/lock-local/bin/python -m pip install -q -r requirements-local.txt
+	{ echo '# $(LOCK_NOTE)'; build/lock/bin/python -m pip freeze; } > requirements-lock.txt
+	{ echo '# $(LOCK_NOTE)'; build/lock-local/bin/python -m pip freeze; } > requirements-local-lock.txt
+	rm -rf build/lock build/lock-local
 
 clean:  ## Remove what was installed and built
 	rm -rf .venv build
