@@ -1,0 +1,66 @@
+"""Where the API is: what is accepted as its URL, and how names under `localhost` are reached."""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+
+import httpx
+
+
+def base_url(text: str) -> str:
+    """Check the URL of an API and return it without a trailing slash, a stage path kept.
+
+    Raises:
+        ValueError: it is no http or https URL of a host; the message says what is wrong.
+    """
+    try:
+        url = httpx.URL(text.strip())
+        url.host.encode("idna")  # what the resolver does: a label that is empty or too long fails here
+    except (httpx.InvalidURL, UnicodeError) as error:
+        raise ValueError(f"{text!r} is not a URL: {error}") from None
+    if url.scheme not in ("http", "https") or not url.host:
+        raise ValueError(f"{text!r} must start with http:// or https:// and a host name")
+    if url.port is not None and not 0 < url.port < 65536:
+        raise ValueError(f"{text!r} has port {url.port}; ports are 1 to 65535")
+    if url.userinfo:
+        raise ValueError("the URL must not carry a user name or password")
+    if url.query or url.fragment:
+        raise ValueError(f"{text!r} must end with the host or the stage path, without ? or #")
+    return str(url).rstrip("/")
+
+
+def transport(url: str, tls: ssl.SSLContext) -> httpx.AsyncBaseTransport | None:
+    """The transport for a base URL: direct on this machine, else None for httpx's own (it heeds proxies)."""
+    return LoopbackTransport(verify=tls) if _is_loopback(httpx.URL(url).host) else None
+
+
+class LoopbackTransport(httpx.AsyncHTTPTransport):
+    """Connects every name under `localhost` to 127.0.0.1, and never through a proxy.
+
+    RFC 6761 reserves these names for loopback, but the resolver that Python uses often does not know
+    them. The Host header and the name in a TLS handshake stay those of the URL.
+    """
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        host = request.url.host
+        if _is_below_localhost(host):
+            request = httpx.Request(
+                request.method,
+                request.url.copy_with(host="127.0.0.1"),
+                headers=request.headers,  # has Host already
+                stream=request.stream,
+                extensions={**request.extensions, "sni_hostname": host},
+            )
+        return await super().handle_async_request(request)
+
+
+def _is_below_localhost(host: str) -> bool:
+    return host.rstrip(".").endswith(".localhost")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.rstrip(".") == "localhost" or _is_below_localhost(host)

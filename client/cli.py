@@ -1,0 +1,169 @@
+"""The command line: options in, report and exit code out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, NoReturn, cast
+
+import typer
+
+from client.address import base_url
+from client.advice import explain
+from client.api import REQUEST_TIMEOUT_SECONDS, TasksClient
+from client.load import LoadReport, load
+from client.report import Advance, Report
+from client.smoke import CONCURRENCY, SmokeReport, smoke
+from client.terminal import progress, show
+from client.work import Work
+
+#: The longest time that an option takes, in seconds.
+LONGEST_SECONDS = 86_400
+
+EXIT_CODES = """
+Exit codes: 0 every task finished (load: was accepted), 1 not every one, 2 wrong usage, 3 the URL could not
+be reached, 4 it answered with an error or is another service, 130 interrupted.
+"""
+
+app = typer.Typer(
+    help="Try and measure a deployed stack.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _url(text: str) -> str:
+    try:
+        return base_url(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= LONGEST_SECONDS:
+        raise typer.BadParameter(f"{text!r} is not a number of seconds above 0 and up to {LONGEST_SECONDS}")
+    return value
+
+
+def _payload(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise typer.BadParameter(f"not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise typer.BadParameter("it must be a JSON object, such as '{\"n\": 1}'")
+    return cast("dict[str, Any]", value)
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+Url = Annotated[str, typer.Argument(parser=_url, help="Of the API: the stack's output apiUrl.")]
+TaskType = Annotated[
+    str | None, typer.Option("--type", metavar="TYPE", help="Of the tasks; else the API's default type.")
+]
+Payload = Annotated[
+    dict[str, Any] | None,
+    typer.Option(
+        parser=_payload, metavar="JSON", help="Every task's payload, an object; else a short answer."
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")]
+
+
+@app.command("smoke", epilog=EXIT_CODES)
+def smoke_command(
+    *,
+    url: Url,
+    count: Annotated[int, typer.Option(min=1, max=10_000, help="Tasks to submit.")] = 10,
+    timeout: Annotated[
+        float, typer.Option(parser=_seconds, metavar="SECONDS", help="For the whole run.")
+    ] = 60.0,
+    interval: Annotated[
+        float, typer.Option(parser=_seconds, metavar="SECONDS", help="Between two polls of a task.")
+    ] = 0.5,
+    task_type: TaskType = None,
+    payload: Payload = None,
+    as_json: AsJson = False,
+) -> None:
+    """Submit tasks and wait until each is COMPLETED or FAILED.
+
+    Prints counts by status and attempts, and the percentiles of two latencies: of submission, and from
+    submission to the poll that saw the task finished. Transient errors are tried again and counted.
+    """
+    report = SmokeReport(url, count)
+
+    async def run(tasks: TasksClient, advance: Advance) -> None:
+        work = Work(task_type, payload)
+        await smoke(tasks, work, report, timeout=timeout, interval=interval, advance=advance)
+
+    _conduct(run, report, as_json=as_json, request_timeout=REQUEST_TIMEOUT_SECONDS, connections=CONCURRENCY)
+
+
+@app.command("load", epilog=EXIT_CODES)
+def load_command(
+    *,
+    url: Url,
+    count: Annotated[int, typer.Option(min=1, help="Tasks to submit.")] = 500,
+    concurrency: Annotated[int, typer.Option(min=1, max=1000, help="Submissions at a time.")] = 20,
+    request_timeout: Annotated[
+        float, typer.Option(parser=_seconds, metavar="SECONDS", help="For one submission.")
+    ] = REQUEST_TIMEOUT_SECONDS,
+    task_type: TaskType = None,
+    payload: Payload = None,
+    as_json: AsJson = False,
+) -> None:
+    """Submit many tasks, some at a time, and measure how the API takes them.
+
+    Prints throughput, the percentiles of the latency of accepted submissions, and every kind of error
+    with its number. Nothing is sent twice, and whether the tasks finish is not awaited.
+    """
+    report = LoadReport(url, count, concurrency)
+
+    async def run(tasks: TasksClient, advance: Advance) -> None:
+        await load(tasks, Work(task_type, payload), report, advance=advance)
+
+    _conduct(run, report, as_json=as_json, request_timeout=request_timeout, connections=concurrency)
+
+
+def _conduct(
+    run: Callable[[TasksClient, Advance], Awaitable[None]],
+    report: Report,
+    *,
+    as_json: bool,
+    request_timeout: float,
+    connections: int,
+) -> NoReturn:
+    """Run a test to its end or to Ctrl-C, print its report, exit with its outcome."""
+
+    try:
+        client = TasksClient(report.url, timeout=request_timeout, connections=connections)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+    async def main(advance: Advance) -> None:
+        async with client:
+            await run(client, advance)
+
+    try:
+        with progress(report.bars) as advance:
+            asyncio.run(main(advance))
+    except KeyboardInterrupt:
+        report.interrupted = True
+    if as_json:
+        typer.echo(json.dumps(report.as_json()))
+    elif report.error is None or any(report.latencies.values()):
+        show(report)
+    if report.error is not None:
+        typer.echo(f"Error: {explain(report.error, report.url)}", err=True)
+    raise typer.Exit(report.outcome.exit_code)

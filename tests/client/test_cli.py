@@ -1,0 +1,319 @@
+"""The commands as people and scripts meet them: processes with exit codes, output and Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from client import backoff
+from client.cli import app
+from tests.client.fake_api import FakeApi, as_usual, gateway, hang, html, problem
+
+ROOT = Path(__file__).parents[2]
+SECONDS = 30
+LATENCY_FIELDS = {"p50", "p90", "p99", "max"}
+
+
+@contextmanager
+def started(*args: str, **options: Any) -> Generator[subprocess.Popen[str]]:
+    """`python -m client ...` as a process; ended when the test is."""
+    command = [sys.executable, "-m", "client", *args]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+    with subprocess.Popen(command, cwd=ROOT, text=True, stdin=subprocess.DEVNULL, **pipes) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def run(*args: str) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a process."""
+    with started(*args) as process:
+        out, err = process.communicate(timeout=SECONDS)
+    return process.returncode, out, err
+
+
+def invoke(*args: str) -> tuple[int, str, str]:
+    """The same within this process, for what needs none of its own."""
+    result = CliRunner().invoke(app, args)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        yield unused.getsockname()[1]
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backoff, "BASE_SECONDS", 0.002)
+
+
+def test_smoke_prints_its_report_on_stdout_and_nothing_on_stderr(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    api.ending = lambda number: ("FAILED", 3) if number == 0 else ("COMPLETED", 1)
+    code, out, err = run("smoke", api.url, "--count", "4", "--interval", "0.01")
+    assert (code, err) == (0, "")
+    lines = [line.split() for line in out.splitlines()]
+    assert lines[0][:5] == ["4", "of", "4", "tasks", "finished"]
+    assert ["attempts", "1:", "3,", "3:", "1"] in lines
+    assert ["seconds", "p50", "p90", "p99", "max"] in lines
+    assert {line[0]: len(line) for line in lines}.items() >= {("submit", 5), ("finish", 5)}
+    assert "FAILED: 1" in out
+    assert "COMPLETED: 3" in out
+    assert "\x1b" not in out
+
+
+def test_smoke_json_is_one_object(api: FakeApi) -> None:
+    code, out, err = run("smoke", api.url + "/", "--count", "2", "--interval", "0.01", "--json")
+    assert (code, err) == (0, "")
+    report = json.loads(out)
+    assert set(report) == {
+        "url",
+        "outcome",
+        "error",
+        "count",
+        "elapsedSeconds",
+        "latencySeconds",
+        "errors",
+        "submitted",
+        "finished",
+        "statuses",
+        "attempts",
+        "resolutionSeconds",
+        "tasks",
+    }
+    assert (report["url"], report["outcome"], report["error"]) == (api.url, "ok", None)
+    assert (report["statuses"], report["attempts"]) == ({"COMPLETED": 2}, {"1": 2})
+    assert set(report["latencySeconds"]) == {"submit", "finish"}
+    assert all(set(measured) == LATENCY_FIELDS for measured in report["latencySeconds"].values())
+    for task in report["tasks"]:
+        assert set(task) == {
+            "taskId",
+            "status",
+            "attempts",
+            "errorMessage",
+            "submitSeconds",
+            "finishSeconds",
+        }
+
+
+def test_load_json_is_one_object(api: FakeApi) -> None:
+    code, out, err = run("load", api.url, "--count", "30", "--concurrency", "3", "--json")
+    assert (code, err) == (0, "")
+    report = json.loads(out)
+    assert set(report) == {
+        "url",
+        "outcome",
+        "error",
+        "count",
+        "elapsedSeconds",
+        "latencySeconds",
+        "errors",
+        "concurrency",
+        "sent",
+        "accepted",
+        "unanswered",
+        "throughputPerSecond",
+        "clientBusy",
+    }
+    assert (report["outcome"], report["accepted"], report["concurrency"]) == ("ok", 30, 3)
+    assert set(report["latencySeconds"]["submit"]) == LATENCY_FIELDS
+
+
+def test_load_prints_throughput_latencies_and_errors(api: FakeApi) -> None:
+    api.faults["POST"].extend([as_usual, html(502)])
+    code, out, err = invoke("load", api.url, "--count", "10", "--concurrency", "1")
+    assert (code, err) == (1, "")
+    assert out.startswith("9 of 10 tasks accepted in ")
+    assert "tasks/s with 1 at a time" in out
+    assert "HTTP 502: 1" in out
+    assert "p99" in out
+
+
+def test_type_and_payload_reach_the_api(api: FakeApi) -> None:
+    for command in ("smoke", "load"):
+        code, _, _ = invoke(command, api.url, "--count", "1", "--type", "report", "--payload", '{"n": [1]}')
+        assert code == 0
+    assert [(seen.body["type"], seen.body["payload"]) for seen in api.requests("POST")] == [
+        ("report", {"n": [1]}),
+        ("report", {"n": [1]}),
+    ]
+
+
+def test_exit_1_when_not_everything_finished_in_time(api: FakeApi) -> None:
+    api.polls_to_finish = None
+    code, out, err = invoke("smoke", api.url, "--count", "2", "--timeout", "0.8", "--interval", "0.05")
+    assert (code, err) == (1, "")
+    assert out.startswith("0 of 2 tasks finished")
+    assert "PENDING: 2" in out
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("command", ["smoke", "load"])
+def test_exit_3_and_one_line_when_nothing_listens(command: str, closed_port: int) -> None:
+    code, out, err = invoke(command, f"http://tasks.execute-api.localhost:{closed_port}")
+    assert (code, out) == (3, "")
+    assert err.count("\n") == 1
+    assert err.startswith(f"Error: could not reach http://tasks.execute-api.localhost:{closed_port} (conn")
+    assert "make local" in err
+
+
+@pytest.mark.usefixtures("quick")
+def test_json_has_the_error_too(closed_port: int) -> None:
+    code, out, _ = invoke("smoke", f"http://127.0.0.1:{closed_port}", "--json")
+    report = json.loads(out)
+    assert (code, report["outcome"], report["submitted"]) == (3, "unreachable", 0)
+    assert report["errors"]["connection refused"] >= backoff.ATTEMPTS
+    assert report["latencySeconds"] == {"submit": None, "finish": None}
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("command", ["smoke", "load"])
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        (html(403), "403 Forbidden. Something before the API refuses the call"),
+        (html(200), "200 with text/html; charset=utf-8, which is not a task"),
+        (html(404), "without /tasks"),
+        (problem(404, "Not found"), "without /tasks"),
+        (gateway(429, "Too Many Requests"), "raise apiThrottleRate"),
+        (problem(500, "Internal error"), "its logs have the cause under correlation id corr-1"),
+        (
+            problem(400, "Invalid task", errors=[{"field": "type", "message": "no such type: x"}]),
+            "400 Invalid task: type: no such type: x. The API does not take",
+        ),
+    ],
+)
+def test_exit_4_and_one_line_for_an_answer_that_ends_it(
+    api: FakeApi, command: str, fault: Any, says: str
+) -> None:
+    api.always["POST"] = fault
+    code, out, err = invoke(command, api.url)
+    assert (code, out) == (4, "")
+    assert err.count("\n") == 1
+    assert says in err
+
+
+def test_a_process_shows_no_traceback(api: FakeApi) -> None:
+    api.always["POST"] = html(403)
+    code, out, err = run("smoke", api.url)
+    assert (code, out, err.count("\n")) == (4, "", 1)
+    assert err.startswith("Error: ")
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["smoke"], "Missing argument"),
+        (["smoke", "tasks.localhost:80"], "must start with http:// or https://"),
+        (["smoke", "http://h", "--count", "0"], "--count"),
+        (["smoke", "http://h", "--timeout", "0"], "--timeout"),
+        (["smoke", "http://h", "--timeout", "nan"], "--timeout"),
+        (["smoke", "http://h", "--interval", "inf"], "--interval"),
+        (["smoke", "http://h", "--payload", "[1]"], "JSON object"),
+        (["smoke", "http://h", "--payload", "{"], "not JSON"),
+        (["smoke", "http://h", "--payload", '{"n": NaN}'], "NaN"),
+        (["load", "http://h", "--concurrency", "0"], "--concurrency"),
+        (["load", "http://h", "--request-timeout", "-1"], "--request-timeout"),
+        (["poke"], "poke"),
+    ],
+)
+def test_exit_2_for_wrong_usage(args: list[str], says: str) -> None:
+    code, out, err = invoke(*args)
+    assert (code, out) == (2, "")
+    assert says in err.splitlines()[-1]
+
+
+def test_a_proxy_setting_that_cannot_be_used_is_wrong_usage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "nonsense://127.0.0.1:9")
+    code, _, err = invoke("smoke", "http://tasks.example")
+    assert code == 2
+    assert "proxy" in err.splitlines()[-1]
+
+
+@contextmanager
+def terminal() -> Generator[tuple[int, list[str]]]:
+    """A pseudo-terminal: the end for a process, and a list that gets its text when the context ends."""
+    ours, theirs = pty.openpty()
+    seen: list[str] = []
+    try:
+        yield theirs, seen
+    finally:
+        os.close(theirs)
+        content = b""
+        with suppress(OSError):  # how a pseudo-terminal says that its other end is closed
+            while block := os.read(ours, 65_536):
+                content += block
+        os.close(ours)
+        seen.append(content.decode())
+
+
+def test_progress_is_shown_on_a_terminal_only(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    with (
+        terminal() as (stderr, seen),
+        started("smoke", api.url, "--count", "3", "--interval", "0.01", stderr=stderr) as process,
+    ):
+        out, _ = process.communicate(timeout=SECONDS)
+    assert process.returncode == 0
+    assert "submitted" in seen[0]
+    assert seen[0].count("3/3") >= 2
+    assert out.startswith("3 of 3 tasks finished")
+    assert "\x1b" not in out
+
+
+def test_ctrl_c_prints_what_smoke_has_seen(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    api.polls_to_finish = None
+    with (
+        terminal() as (stderr, seen),
+        started("smoke", api.url, "--count", "3", "--interval", "0.05", stderr=stderr) as process,
+    ):
+        api.wait_until(lambda: len([s for s in api.stored.values() if s.polls]) == 3)
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=SECONDS)
+    assert process.returncode == 130
+    assert out.startswith("0 of 3 tasks finished")
+    assert "PENDING: 3" in out
+    assert "submit" in out
+    assert "Traceback" not in seen[0]
+    assert seen[0].rindex("\x1b[?25h") > seen[0].rindex("\x1b[?25l"), "the cursor is not shown again"
+
+
+def test_ctrl_c_prints_what_load_has_measured(api: FakeApi) -> None:
+    api.faults["POST"].extend([as_usual] * 25)
+    api.always["POST"] = hang
+    with started("load", api.url, "--count", "1000", "--concurrency", "5", "--json") as process:
+        api.wait_until(lambda: len(api.seen) == 30)  # 25 answered, 5 that wait
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=SECONDS)
+    report = json.loads(out)
+    assert (process.returncode, err, report["outcome"]) == (130, "", "interrupted")
+    assert (report["sent"], report["accepted"], report["unanswered"]) == (30, 25, 5)
+    assert set(report["latencySeconds"]["submit"]) == LATENCY_FIELDS
+
+
+def test_help_names_the_exit_codes() -> None:
+    for command in (["--help"], ["smoke", "--help"], ["load", "--help"]):
+        code, out, _ = invoke(*command)
+        assert code == 0
+        assert "130 interrupted" in out
