@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Generator
 from datetime import datetime
+from itertools import pairwise
 
 import pytest
 
@@ -75,7 +76,7 @@ def test_the_attempts_of_a_failing_task_keep_their_distance(failing: LocalStack)
         datetime.fromisoformat(str(line["timestamp"])).timestamp()
         for line in wait_for(failures, "the lines of three attempts")
     ]
-    gaps = [later - earlier for earlier, later in zip(ends, ends[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(ends)]
     # The work takes no time, so the gaps between the ends are those between end and start, too.
     assert gaps[0] >= 1
     assert gaps[1] >= 2

@@ -1,0 +1,191 @@
+"""Lambda."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pulumi
+
+from local.creators.resource_type import Call, Creation, Nested, Passed, ResourceType
+from local.errors import UnsupportedError
+
+FUNCTION = "aws:lambda/function:Function"
+
+
+def _zip_file(code: Any) -> dict[str, bytes]:
+    if not isinstance(code, pulumi.FileArchive) or Path(str(code.path)).suffix != ".zip":
+        raise UnsupportedError("property code: only a FileArchive of a .zip file can be run locally")
+    path = Path(str(code.path))
+    try:
+        return {"ZipFile": path.read_bytes()}
+    except OSError as error:
+        raise UnsupportedError(f"property code: {path}: {error.strerror}") from None
+
+
+def _function_name(creation: Creation) -> Mapping[str, Any]:
+    return {"FunctionName": creation.request["FunctionName"]}
+
+
+def _function_outputs(creation: Creation) -> tuple[str, dict[str, Any]]:
+    function = creation.response
+    arn: str = function["FunctionArn"]
+    qualified = f"{arn}:{function['Version']}"
+    return function["FunctionName"], {
+        "arn": arn,
+        "invokeArn": _invoke_arn(creation, arn),
+        "qualifiedArn": qualified,
+        "qualifiedInvokeArn": _invoke_arn(creation, qualified),
+        "version": function["Version"],
+        "codeSha256": function["CodeSha256"],
+        "sourceCodeSize": function["CodeSize"],
+        "lastModified": function["LastModified"],
+    }
+
+
+def _invoke_arn(creation: Creation, function_arn: str) -> str:
+    region = creation.aws.region
+    return f"arn:aws:apigateway:{region}:lambda:path/2015-03-31/functions/{function_arn}/invocations"
+
+
+def _permission_outputs(creation: Creation) -> tuple[str, dict[str, Any]]:
+    return creation.request["StatementId"], {}
+
+
+def _mapping_outputs(creation: Creation) -> tuple[str, dict[str, Any]]:
+    mapping = creation.response
+    return mapping["UUID"], {
+        "uuid": mapping["UUID"],
+        "arn": mapping.get("EventSourceMappingArn")
+        or creation.aws.arn("lambda", f"event-source-mapping:{mapping['UUID']}"),
+        "functionArn": mapping["FunctionArn"],
+        "state": mapping["State"],
+    }
+
+
+_ON_FAILURE = Nested("OnFailure", {"destinationArn": "Destination"})
+
+RESOURCE_TYPES = (
+    ResourceType(
+        FUNCTION,
+        "lambda",
+        auto_named="name",
+        calls=(
+            Call(
+                "create_function",
+                {
+                    "name": "FunctionName",
+                    "description": "Description",
+                    "role": "Role",
+                    "runtime": "Runtime",
+                    "handler": "Handler",
+                    "code": Passed("Code", _zip_file),
+                    "architectures": "Architectures",
+                    "memorySize": "MemorySize",
+                    "timeout": "Timeout",
+                    "environment": Nested("Environment", {"variables": "Variables"}),
+                    "ephemeralStorage": Nested("EphemeralStorage", {"size": "Size"}),
+                    "loggingConfig": Nested(
+                        "LoggingConfig",
+                        {
+                            "logFormat": "LogFormat",
+                            "logGroup": "LogGroup",
+                            "applicationLogLevel": "ApplicationLogLevel",
+                            "systemLogLevel": "SystemLogLevel",
+                        },
+                    ),
+                    "tracingConfig": Nested("TracingConfig", {"mode": "Mode"}),
+                    "deadLetterConfig": Nested("DeadLetterConfig", {"targetArn": "TargetArn"}),
+                    "packageType": "PackageType",
+                    "publish": "Publish",
+                    "layers": "Layers",
+                    "tags": "Tags",
+                },
+            ),
+            Call(
+                "put_function_concurrency",
+                {"reservedConcurrentExecutions": "ReservedConcurrentExecutions"},
+                address=_function_name,
+                # -1 is Pulumi's word for a function without a reservation.
+                needed=lambda request: request["ReservedConcurrentExecutions"] >= 0,
+            ),
+        ),
+        outputs=_function_outputs,
+        ignored={
+            "sourceCodeHash": "tells Pulumi when to upload again; a local stack is always new",
+            "skipDestroy": "says how to delete; a local stack ends as a whole",
+        },
+    ),
+    ResourceType(
+        "aws:lambda/permission:Permission",
+        "lambda",
+        auto_named="statementId",
+        calls=(
+            Call(
+                "add_permission",
+                {
+                    "statementId": "StatementId",
+                    "function": "FunctionName",
+                    "action": "Action",
+                    "principal": "Principal",
+                    "sourceArn": "SourceArn",
+                    "sourceAccount": "SourceAccount",
+                    "qualifier": "Qualifier",
+                },
+            ),
+        ),
+        outputs=_permission_outputs,
+    ),
+    ResourceType(
+        "aws:lambda/eventSourceMapping:EventSourceMapping",
+        "lambda",
+        calls=(
+            Call(
+                "create_event_source_mapping",
+                {
+                    "eventSourceArn": "EventSourceArn",
+                    "functionName": "FunctionName",
+                    "enabled": "Enabled",
+                    "batchSize": "BatchSize",
+                    "maximumBatchingWindowInSeconds": "MaximumBatchingWindowInSeconds",
+                    "functionResponseTypes": "FunctionResponseTypes",
+                    "scalingConfig": Nested("ScalingConfig", {"maximumConcurrency": "MaximumConcurrency"}),
+                    "filterCriteria": Nested(
+                        "FilterCriteria", {"filters": Nested("Filters", {"pattern": "Pattern"})}
+                    ),
+                    "startingPosition": "StartingPosition",
+                    "parallelizationFactor": "ParallelizationFactor",
+                    "bisectBatchOnFunctionError": "BisectBatchOnFunctionError",
+                    "maximumRecordAgeInSeconds": "MaximumRecordAgeInSeconds",
+                    "maximumRetryAttempts": "MaximumRetryAttempts",
+                    "tumblingWindowInSeconds": "TumblingWindowInSeconds",
+                    "destinationConfig": Nested("DestinationConfig", {"onFailure": _ON_FAILURE}),
+                    "tags": "Tags",
+                },
+            ),
+        ),
+        outputs=_mapping_outputs,
+    ),
+    ResourceType(
+        "aws:lambda/functionEventInvokeConfig:FunctionEventInvokeConfig",
+        "lambda",
+        calls=(
+            Call(
+                "put_function_event_invoke_config",
+                {
+                    "functionName": "FunctionName",
+                    "qualifier": "Qualifier",
+                    "maximumEventAgeInSeconds": "MaximumEventAgeInSeconds",
+                    "maximumRetryAttempts": "MaximumRetryAttempts",
+                    "destinationConfig": Nested(
+                        "DestinationConfig",
+                        {
+                            "onFailure": Nested("OnFailure", {"destination": "Destination"}),
+                            "onSuccess": Nested("OnSuccess", {"destination": "Destination"}),
+                        },
+                    ),
+                },
+            ),
+        ),
+        outputs=lambda creation: (creation.request["FunctionName"], {}),
+    ),
+)
