@@ -7,15 +7,16 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import httpx
 import pytest
+
+from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -23,22 +24,7 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
-#: More than any wait of a test takes, even on a busy machine.
-PATIENCE_SECONDS = 90.0
-
 FINISHED = {"COMPLETED", "FAILED"}
-
-Found = TypeVar("Found")
-
-
-def wait_for(look: Callable[[], Found], what: str) -> Found:
-    """The first true answer of `look`; fails the test when none comes."""
-    end = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < end:
-        if found := look():
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"waited in vain for: {what}")
 
 
 class LocalStack:
@@ -158,5 +144,7 @@ def run_client(stack: LocalStack, command: str, *options: str) -> tuple[int, dic
 @pytest.fixture(scope="session")
 def reliable(tmp_path_factory: pytest.TempPathFactory) -> Generator[LocalStack]:
     """A stack whose simulated tasks never fail by themselves."""
-    with running(tmp_path_factory.mktemp("reliable") / "log", "failureRate=0", "backoffBaseSeconds=1") as stack:
+    with running(
+        tmp_path_factory.mktemp("reliable") / "log", "failureRate=0", "backoffBaseSeconds=1"
+    ) as stack:
         yield stack

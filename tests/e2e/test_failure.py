@@ -7,7 +7,9 @@ from itertools import pairwise
 
 import pytest
 
-from .conftest import LocalStack, run_client, running, wait_for
+from tests.waiting import wait_for
+
+from .conftest import LocalStack, run_client, running
 
 pytestmark = pytest.mark.xdist_group("failing")
 
@@ -95,4 +97,3 @@ def test_tasks_that_fail_sometimes_all_end(flaky: LocalStack) -> None:
     assert len(attempts["FAILED"]) <= 20
     assert sum(count > 1 for count in attempts["COMPLETED"]) >= 20
     flaky.wait_until_idle()
-

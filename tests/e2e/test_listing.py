@@ -36,7 +36,9 @@ def test_a_thousand_tasks_page_newest_first_while_new_ones_arrive(reliable: Loca
         task_id = f"listed-{number:04d}"
         # Four a millisecond, so that the order has ties to break.
         place = created_key(task_id, first + number // 4)
-        assert store.create(replace(sample, task_id=task_id, created_key=place), data, data_lifetime=0) is None
+        assert (
+            store.create(replace(sample, task_id=task_id, created_key=place), data, data_lifetime=0) is None
+        )
         return task_id
 
     with ThreadPoolExecutor(8) as writers:

@@ -4,7 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from .conftest import LocalStack, run_client, wait_for
+from tests.waiting import wait_for
+
+from .conftest import LocalStack, run_client
 
 pytestmark = pytest.mark.xdist_group("reliable")
 
@@ -87,7 +89,11 @@ def test_bad_messages_are_dead_lettered_and_their_neighbours_complete(reliable: 
 
 
 def test_unknown_routes_are_explained(reliable: LocalStack) -> None:
-    for method, path, status in (("GET", "/nothing", 404), ("DELETE", "/tasks", 405), ("PUT", "/tasks/x", 405)):
+    for method, path, status in (
+        ("GET", "/nothing", 404),
+        ("DELETE", "/tasks", 405),
+        ("PUT", "/tasks/x", 405),
+    ):
         answer = reliable.http.request(method, path)
         assert answer.status_code == status
         assert answer.headers["content-type"] == "application/problem+json"

@@ -5,16 +5,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from tests.waiting import PATIENCE_SECONDS
 
-#: More than any wait of a test takes, even on a busy machine.
-PATIENCE_SECONDS = 60.0
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 PULUMI_YAML = """
 name: sample
@@ -38,16 +36,6 @@ def write_program(directory: Path, program: str, functions: Mapping[str, str] | 
         for name, text in (functions or {}).items():
             archive.writestr(name, text)
     return directory
-
-
-def wait_until(holds: Callable[[], Any], what: str) -> Any:
-    """Return the first true answer of `holds`; fail the test when none comes."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < deadline:
-        if answer := holds():
-            return answer
-        time.sleep(0.02)
-    raise AssertionError(f"waited in vain for: {what}")
 
 
 class StackProcess:

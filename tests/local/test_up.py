@@ -16,7 +16,8 @@ from local.aws import Aws
 from local.emulator import Emulator
 from local.errors import LocalError
 from tests.local.conftest import StartStack
-from tests.local.stack_process import StackProcess, wait_until, write_program
+from tests.local.stack_process import StackProcess, write_program
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what is left behind is looked up in /proc")
 
@@ -189,7 +190,7 @@ def test_everything_is_created_and_works_together(start_stack: StartStack) -> No
     assert seen["environment"]["AWS_REGION"] == "eu-west-1"
 
     aws.call("sqs", "send_message", {"QueueUrl": outputs["jobsUrl"], "MessageBody": "one"})
-    wait_until(lambda: '{"job": "one"}' in stack.stderr(), "the queue's message in the logs")
+    wait_for(lambda: '{"job": "one"}' in stack.stderr(), "the queue's message in the logs")
     for index in range(5):
         get(outputs, f"/path{index}")
     # What was logged before the end is shown, even if nobody read it until then.
@@ -208,7 +209,7 @@ def test_a_function_that_cannot_be_loaded_is_reported(start_stack: StartStack) -
     outputs = stack.ready()
     with pytest.raises(urllib.error.HTTPError, match="502"):
         get(outputs, "/")
-    wait_until(stack.stderr, "the emulator's error")
+    wait_for(stack.stderr, "the emulator's error")
     assert stack.stderr().startswith("emulator ")
     assert "sample-function: Worker init failed: No module named 'nothing_such'" in stack.stderr()
     assert stack.end() == 0
@@ -248,7 +249,7 @@ def test_nothing_survives_a_kill(start_stack: StartStack, victim: str) -> None:
     assert any("sleep 1000" in process for process in stack.left_behind())
     if victim == "command":
         assert stack.end(signal.SIGKILL) == -signal.SIGKILL
-        wait_until(lambda: not stack.left_behind(), "the end of everything")
+        wait_for(lambda: not stack.left_behind(), "the end of everything")
     else:
         os.kill(process_of(stack, "hypercorn"), signal.SIGKILL)
         assert stack.wait() == 1
@@ -356,7 +357,7 @@ def test_a_wrong_command_line_is_one_line(
 def test_a_signal_before_the_stack_is_ready_ends_it_too(start_stack: StartStack) -> None:
     program = QUEUE + "import sys, time\nprint('waiting', file=sys.stderr, flush=True)\ntime.sleep(1000)\n"
     stack = start_stack(program)
-    wait_until(lambda: "waiting" in stack.stderr(), "the program to wait")
+    wait_for(lambda: "waiting" in stack.stderr(), "the program to wait")
     assert stack.end(signal.SIGTERM) == 128 + signal.SIGTERM
     assert stack.stderr() == "noise of the program\nwaiting\n"
     assert stack.left_behind() == []
