@@ -1,8 +1,9 @@
 """Asynchronous task processing on AWS: the architecture as code. Settings in, components wired, outputs out.
 
 client -> api -> submit-tasks -> tasks table, task queue -> process-tasks -> tasks table
-          api -> read-tasks   -> tasks table                process-tasks -> dead-letter queue
-                                                            dead-letter queue -> monitor-dlq -> tasks table
+          api -> retry-tasks  -> tasks table, task queue    process-tasks -> dead-letter queue
+          api -> read-tasks   -> tasks table                dead-letter queue -> monitor-dlq -> tasks table
+       clock -> sweep-tasks  -> tasks table, task queue
 """
 
 from functools import partial
@@ -14,7 +15,7 @@ from infra import package, settings, task_types
 from infra.function import Function
 from infra.http_api import HttpApi
 from infra.queues import TaskQueues
-from infra.tables import TasksTable
+from infra.tables import BY_CREATED, BY_FAILED, BY_UNSENT, TasksTable
 from infra.tags import tagging
 from infra.triggers import POLL_ACTIONS, QueueTrigger, Schedule
 
@@ -25,8 +26,12 @@ MONITOR_TIMEOUT_SECONDS = 60
 #: 512 MB buys twice as much as 256, for three cents more per million warm requests of 10 ms.
 API_MEMORY_MB = 512
 API_TIMEOUT_SECONDS = 10
-#: Nobody waits for the monitor.
-MONITOR_MEMORY_MB = 256
+#: How far the sweep stays behind the present: longer than a submission can take and than the index lags.
+SWEEP_BEHIND_SECONDS = 120
+#: The next sweep begins when the minute is over, and two at once would only send the same messages.
+SWEEP_TIMEOUT_SECONDS = 60
+#: Nobody waits for the monitor and the sweep.
+BACKGROUND_MEMORY_MB = 256
 
 config = settings.load(task_types.declared(ROOT))
 pulumi.runtime.register_stack_transformation(tagging(config.tags))
@@ -74,7 +79,7 @@ read_tasks = function(
     memory_mb=API_MEMORY_MB,
     timeout_seconds=API_TIMEOUT_SECONDS,
     environment={"TASKS_TABLE": tasks_table.name, "LIST_SHARDS": str(config.list_shards)},
-    grants=[tasks_table.grant("GetItem", "BatchGetItem"), tasks_table.grant_query()],
+    grants=[tasks_table.grant("GetItem", "BatchGetItem"), tasks_table.grant_query(BY_CREATED, BY_FAILED)],
 )
 process_tasks = function(
     "process-tasks",
@@ -101,12 +106,44 @@ process_tasks = function(
         queues.dead_letters.grant("SendMessage"),
     ],
 )
+retry_tasks = function(
+    "retry-tasks",
+    description="POST /tasks/{taskId}/retry: starts a failed task anew",
+    handler="retry_tasks.handler",
+    memory_mb=API_MEMORY_MB,
+    timeout_seconds=API_TIMEOUT_SECONDS,
+    environment={
+        "TASKS_TABLE": tasks_table.name,
+        "TASK_QUEUE_URL": queues.tasks.url,
+        "MESSAGE_RETENTION_DAYS": str(config.queue.retention_days),
+        "TASK_RETENTION_DAYS": str(config.task_retention_days),
+    },
+    grants=[tasks_table.grant("GetItem", "UpdateItem"), queues.tasks.grant("SendMessage")],
+)
+sweep_tasks = function(
+    "sweep-tasks",
+    description="Sends the messages of tasks that were stored and never queued",
+    handler="sweep_tasks.handler",
+    memory_mb=BACKGROUND_MEMORY_MB,
+    timeout_seconds=SWEEP_TIMEOUT_SECONDS,
+    environment={
+        "TASKS_TABLE": tasks_table.name,
+        "TASK_QUEUE_URL": queues.tasks.url,
+        "LIST_SHARDS": str(config.list_shards),
+        "SWEEP_BEHIND_SECONDS": str(SWEEP_BEHIND_SECONDS),
+    },
+    grants=[
+        tasks_table.grant("GetItem", "BatchGetItem", "UpdateItem"),
+        tasks_table.grant_query(BY_CREATED, BY_UNSENT),
+        queues.tasks.grant("SendMessage"),
+    ],
+)
 monitored_by_queue = config.monitor.trigger == "queue"
 monitor_dlq = function(
     "monitor-dlq",
     description="Logs each dead letter, marks its task, then deletes it",
     handler="monitor_dlq.on_queue" if monitored_by_queue else "monitor_dlq.on_schedule",
-    memory_mb=MONITOR_MEMORY_MB,
+    memory_mb=BACKGROUND_MEMORY_MB,
     timeout_seconds=MONITOR_TIMEOUT_SECONDS,
     environment={
         "TASKS_TABLE": tasks_table.name,
@@ -132,6 +169,7 @@ api = HttpApi(
         "POST /tasks": submit_tasks,
         "GET /tasks": read_tasks,
         "GET /tasks/{taskId}": read_tasks,
+        "POST /tasks/{taskId}/retry": retry_tasks,
         "$default": read_tasks,
     },
     throttle_rate=config.api.throttle_rate,
@@ -145,6 +183,13 @@ QueueTrigger(
     batch_size=config.worker.batch_size,
     batch_window_seconds=config.worker.batch_window_seconds,
     max_concurrency=config.worker.max_concurrency,
+)
+Schedule(
+    "sweep-tasks",
+    prefix=config.prefix,
+    description="Looks for tasks that were stored and never queued",
+    expression="rate(1 minute)",
+    function=sweep_tasks,
 )
 if monitored_by_queue:
     QueueTrigger(

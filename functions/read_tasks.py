@@ -9,13 +9,13 @@ from tasklib.http_api import Answer, Problem, Request, endpoint
 from tasklib.listing import decode_cursor, list_page
 from tasklib.store import TaskStore
 from tasklib.task import Status
-from tasklib.validation import FieldError, InvalidInputError, bad_task_id, is_task_id, shown
+from tasklib.validation import FieldError, InvalidInputError, shown
 
 _MAX_LIMIT = 100
 _DEFAULT_LIMIT = 20
 
 #: The addresses of the API, for the answer to a method that they do not take.
-_METHODS = {r"/tasks": "GET, POST", r"/tasks/[^/]+": "GET"}
+_METHODS = {r"/tasks": "GET, POST", r"/tasks/[^/]+": "GET", r"/tasks/[^/]+/retry": "POST"}
 
 _LIST_SHARDS = int(os.environ["LIST_SHARDS"])
 _store = TaskStore(aws.dynamodb(), os.environ["TASKS_TABLE"])
@@ -35,9 +35,7 @@ def handler(request: Request) -> Answer:
 
 def _get(request: Request) -> Answer:
     request.allow_query()
-    task_id = request.path_parameters["taskId"]
-    if not is_task_id(task_id):
-        raise InvalidInputError(bad_task_id("taskId", task_id))
+    task_id = request.task_id()
     task = _store.get(task_id)
     if task is None:
         raise Problem(HTTPStatus.NOT_FOUND, f"There is no task {task_id}.")

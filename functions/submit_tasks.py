@@ -12,7 +12,7 @@ from tasklib.store import TaskStore
 from tasklib.task import Status, Task, TaskData, created_key, list_shard
 from tasklib.task_type import load_all
 from tasklib.telemetry import logger
-from tasklib.validation import Submission, read_submission
+from tasklib.validation import Submission, id_from_key, read_submission
 
 _LIST_SHARDS = int(os.environ["LIST_SHARDS"])
 _RETENTION = int(os.environ["TASK_RETENTION_DAYS"]) * clock.DAY
@@ -27,23 +27,28 @@ _task_queue = Queue(aws.sqs(), os.environ["TASK_QUEUE_URL"])
 def handler(request: Request) -> Answer:
     """202 with the new task; 200 with the task as it is when it was there; 409 when its ID has other content."""
     submission = read_submission(request.json(), _TYPES)
-    task = _new_task(submission, request.correlation_id)
+    task = _new_task(submission, request)
     existing = _store.create(task, submission.data, data_lifetime=_DATA_LIFETIME)
     if existing is None:
-        _task_queue.send(TaskMessage.of(task))
+        _send(task)
         logger.info("task accepted", extra={"taskId": task.task_id, "type": task.type})
         return _answer(HTTPStatus.ACCEPTED, task, submission.data)
     if existing.content_hash != task.content_hash:
         raise Problem(HTTPStatus.CONFLICT, f"Task {task.task_id} exists with other content.")
-    if existing.status is Status.PENDING:
-        # The request that stored it may have died before it sent the message. A second one is harmless: the
-        # claim lets one through.
-        _task_queue.send(TaskMessage.of(existing))
     return _answer(HTTPStatus.OK, existing, submission.data)
 
 
-def _new_task(submission: Submission, correlation_id: str) -> Task:
-    task_id = submission.task_id or str(uuid.uuid4())
+def _send(task: Task) -> None:
+    try:
+        _task_queue.send(TaskMessage.of(task))
+    except aws.AWS_ERRORS as error:
+        # The task is stored, so it will run: the sweep sends its message.
+        facts = {"taskId": task.task_id, "reason": str(error)}
+        logger.warning("message left to the sweep", extra=facts)
+
+
+def _new_task(submission: Submission, request: Request) -> Task:
+    task_id = submission.task_id or id_from_key(request.headers) or str(uuid.uuid4())
     now = clock.now()
     return Task(
         task_id=task_id,
@@ -56,7 +61,7 @@ def _new_task(submission: Submission, correlation_id: str) -> Task:
         list_shard=list_shard(task_id, _LIST_SHARDS),
         updated_at=now,
         content_hash=submission.data.content_hash(submission.type),
-        correlation_id=correlation_id,
+        correlation_id=request.correlation_id,
     )
 
 

@@ -9,6 +9,8 @@ from infra.grants import Grant
 BY_CREATED = "byCreated"
 #: Index of the failed tasks alone: only their items have its partition key.
 BY_FAILED = "byFailed"
+#: Index of the restarted tasks that no worker has claimed yet.
+BY_UNSENT = "byUnsent"
 
 
 class TasksTable(pulumi.ComponentResource):
@@ -46,11 +48,15 @@ class TasksTable(pulumi.ComponentResource):
             range_key="part",
             attributes=[
                 {"name": attribute, "type": "S"}
-                for attribute in ("taskId", "part", "listShard", "failedShard", "createdKey")
+                for attribute in (
+                    *("taskId", "part", "listShard", "failedShard", "createdKey"),
+                    *("unsentShard", "unsentKey"),
+                )
             ],
             global_secondary_indexes=[
-                _index(BY_CREATED, partition="listShard"),
-                _index(BY_FAILED, partition="failedShard"),
+                _index(BY_CREATED, partition="listShard", sort="createdKey"),
+                _index(BY_FAILED, partition="failedShard", sort="createdKey"),
+                _index(BY_UNSENT, partition="unsentShard", sort="unsentKey"),
             ],
             ttl={"attribute_name": "expiresAt", "enabled": True},
             point_in_time_recovery={"enabled": protect},
@@ -64,25 +70,21 @@ class TasksTable(pulumi.ComponentResource):
         """Permission for actions of DynamoDB, such as ``GetItem``, on the table without its indexes."""
         return Grant(tuple(f"dynamodb:{action}" for action in actions), (self._table.arn,))
 
-    def grant_query(self) -> Grant:
-        """Permission to query the indexes."""
+    def grant_query(self, *indexes: str) -> Grant:
+        """Permission to query these indexes."""
         return Grant(
             ("dynamodb:Query",),
-            tuple(
-                pulumi.Output.concat(self._table.arn, "/index/", index) for index in (BY_CREATED, BY_FAILED)
-            ),
+            tuple(pulumi.Output.concat(self._table.arn, "/index/", index) for index in indexes),
         )
 
 
-def _index(name: str, *, partition: str) -> aws.dynamodb.TableGlobalSecondaryIndexArgs:
-    """An index by creation time that holds keys only, since each projected attribute would be paid for again."""
+def _index(name: str, *, partition: str, sort: str) -> aws.dynamodb.TableGlobalSecondaryIndexArgs:
+    """An index by time that holds keys only, since each projected attribute would be paid for again."""
     return aws.dynamodb.TableGlobalSecondaryIndexArgs(
         name=name,
         key_schemas=[
             aws.dynamodb.TableGlobalSecondaryIndexKeySchemaArgs(attribute_name=partition, key_type="HASH"),
-            aws.dynamodb.TableGlobalSecondaryIndexKeySchemaArgs(
-                attribute_name="createdKey", key_type="RANGE"
-            ),
+            aws.dynamodb.TableGlobalSecondaryIndexKeySchemaArgs(attribute_name=sort, key_type="RANGE"),
         ],
         projection_type="KEYS_ONLY",
     )

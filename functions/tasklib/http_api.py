@@ -15,7 +15,15 @@ from typing import Any, Final, Self
 
 from tasklib import aws
 from tasklib.telemetry import logger
-from tasklib.validation import FieldError, InvalidInputError, TooLargeError, field_name, parse_json
+from tasklib.validation import (
+    FieldError,
+    InvalidInputError,
+    TooLargeError,
+    bad_task_id,
+    field_name,
+    is_task_id,
+    parse_json,
+)
 
 #: The largest request body, in bytes. Lambda itself takes 6 MB with everything around it.
 MAX_BODY: Final = 5 * 1024 * 1024
@@ -51,6 +59,7 @@ class Request:
     path: str
     path_parameters: Mapping[str, str]
     query: Mapping[str, str]
+    headers: Mapping[str, str]  #: names in lower case
     body: bytes
     correlation_id: str
 
@@ -64,6 +73,7 @@ class Request:
             path=event["rawPath"],
             path_parameters=event.get("pathParameters") or {},
             query=event.get("queryStringParameters") or {},
+            headers=event.get("headers") or {},
             body=_body(event),
             correlation_id=correlation_id,
         )
@@ -74,6 +84,13 @@ class Request:
             message = f"is {len(self.body)} bytes; at most {MAX_BODY} are allowed"
             raise TooLargeError(FieldError("body", message))
         return parse_json(self.body)
+
+    def task_id(self) -> str:
+        """The task ID in the path. Raises InvalidInputError."""
+        task_id = self.path_parameters["taskId"]
+        if not is_task_id(task_id):
+            raise InvalidInputError(bad_task_id("taskId", task_id))
+        return task_id
 
     def allow_query(self, *names: str) -> None:
         """Raises InvalidInputError for query parameters of other names: a misspelt filter must not go unseen."""

@@ -45,8 +45,9 @@ def list_page(store: TaskStore, *, shards: int, status: Status | None, limit: in
     read = 0
     while read < MAX_ENTRIES and (chunk := list(islice(entries, stride))):
         read += len(chunk)
-        place = chunk[-1].created_key
-        for task in store.get_many([entry.task_id for entry in chunk]):
+        place = chunk[-1].place
+        # Consistent, or a task that the index already lists could be missing from its page.
+        for task in store.get_many([entry.task_id for entry in chunk], consistent=True):
             if status in (None, task.status):
                 found.append(task)
                 if len(found) == limit:

@@ -120,6 +120,21 @@ class Queue:
         """Put a message on the queue; when this returns, SQS has it."""
         self._client.send_message(QueueUrl=self._url, MessageBody=message.body())
 
+    def send_all(self, messages: Sequence[TaskMessage]) -> None:
+        """Put messages on the queue, ten a call; when this returns, SQS has them all."""
+        for start in range(0, len(messages), _BATCH):
+            batch = messages[start : start + _BATCH]
+            answer = self._client.send_message_batch(
+                QueueUrl=self._url,
+                Entries=[
+                    {"Id": str(position), "MessageBody": message.body()}
+                    for position, message in enumerate(batch)
+                ],
+            )
+            # Inside a 200, and botocore retries none of them; sent alone, an error raises as it should.
+            for failed in answer.get("Failed", []):
+                self.send(batch[int(failed["Id"])])
+
     def defer(self, delivery: Delivery, milliseconds: int) -> None:
         """Make a delivered message visible again after this long, rounded up to whole seconds, at least 1."""
         seconds = min(max(1, math.ceil(milliseconds / 1000)), MAX_VISIBILITY)

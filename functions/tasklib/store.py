@@ -3,7 +3,8 @@
 One table, partition key `taskId`, sort key `part`: the item `state` is the task, the item
 `data#<content hash>` holds its data when both together pass 1 KB, because DynamoDB bills an update for the
 whole item: data is paid for once, not at each change of state. Index `byCreated` lists all tasks, the sparse
-index `byFailed` the failed ones. Attributes are strings and whole numbers only; payloads and results are
+index `byFailed` the failed ones, the sparse index `byUnsent` the restarted ones that no worker has claimed.
+Attributes are strings and whole numbers only; payloads and results are
 JSON text, kept to the letter.
 
 Every write of a record is one conditional call, so that no two writers can both believe they made it; a
@@ -20,7 +21,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 from tasklib import clock
-from tasklib.task import Status, Task, TaskData
+from tasklib.task import CRASHED, Status, Task, TaskData, created_key
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -60,21 +61,29 @@ _FIELDS: Final = {
     "result": "result",
     "deadLetteredAt": "dead_lettered_at",
     "expiresAt": "expires_at",
+    "history": "history",
+    "unsentShard": "unsent_shard",
+    "unsentKey": "unsent_key",
 }
 
 
 class ListIndex(Enum):
-    """The indexes that list tasks by creation time, as (name, partition key)."""
+    """The indexes that list tasks by time, as (name, partition key, sort key).
 
-    ALL = ("byCreated", "listShard")
-    FAILED = ("byFailed", "failedShard")
+    ALL and FAILED sort by creation; UNSENT, the restarted tasks that no worker has claimed yet, by when their
+    message was sent last.
+    """
+
+    ALL = ("byCreated", "listShard", "createdKey")
+    FAILED = ("byFailed", "failedShard", "createdKey")
+    UNSENT = ("byUnsent", "unsentShard", "unsentKey")
 
 
 @dataclass(frozen=True, slots=True)
 class ListEntry:
-    """A task's place in the listing; `created_key` is the place itself."""
+    """A task's place in an index: `place`, a time and its ID, is what the index sorts by."""
 
-    created_key: str
+    place: str
     task_id: str
 
 
@@ -152,12 +161,15 @@ class TaskStore:
         )
         return _data_in(answer["Item"]) if "Item" in answer else None
 
-    def get_many(self, task_ids: Sequence[str]) -> list[Task]:
-        """The records of these tasks, in this order; those that are gone are left out."""
+    def get_many(self, task_ids: Sequence[str], *, consistent: bool) -> list[Task]:
+        """The records of these tasks, in this order; those that are gone are left out.
+
+        A `consistent` read sees every write that was answered before it and costs twice as much.
+        """
         found: dict[str, Task] = {}
         now = clock.now()
         for start in range(0, len(task_ids), _BATCH):
-            for item in self._batch_get(task_ids[start : start + _BATCH]):
+            for item in self._batch_get(task_ids[start : start + _BATCH], consistent):
                 task = _to_task(item)
                 if not task.has_expired(now):
                     found[task.task_id] = task
@@ -165,32 +177,53 @@ class TaskStore:
 
     def entries(self, index: ListIndex, shards: int, before: str | None, size: int) -> Iterator[ListEntry]:
         """Places in an index, newest first, below the place `before`; read `size` at a time per shard."""
-        pages = [self._shard_entries(index, str(shard), before, size) for shard in range(shards)]
-        return heapq.merge(*pages, key=lambda entry: entry.created_key, reverse=True)
+        # No place is as late as "~".
+        pages = [
+            self._query(index, shard, "#place < :end", {":end": before or "~"}, forward=False, size=size)
+            for shard in range(shards)
+        ]
+        return heapq.merge(*pages, key=lambda entry: entry.place, reverse=True)
 
-    def _shard_entries(
-        self, index: ListIndex, shard: str, before: str | None, size: int
+    def entries_between(
+        self, index: ListIndex, shard: int, after: str, before: str, size: int
     ) -> Iterator[ListEntry]:
-        name, partition = index.value
-        condition = "#partition = :shard"
-        values: dict[str, str | int] = {":shard": shard}
-        if before is not None:
-            condition += " AND createdKey < :before"
-            values[":before"] = before
+        """Places in one shard of an index, oldest first, after one place and before another."""
+        # BETWEEN takes both of its ends in, so the caller's first place is skipped here.
+        between = self._query(
+            index,
+            shard,
+            "#place BETWEEN :start AND :end",
+            {":start": after or "0", ":end": before},
+            forward=True,
+            size=size,
+        )
+        return (entry for entry in between if entry.place != after)
+
+    def _query(
+        self,
+        index: ListIndex,
+        shard: int,
+        condition: str,
+        places: Mapping[str, str],
+        *,
+        forward: bool,
+        size: int,
+    ) -> Iterator[ListEntry]:
+        name, partition, place = index.value
         start: dict[str, Any] = {}
         while True:
             answer = self._client.query(
                 TableName=self._table,
                 IndexName=name,
-                KeyConditionExpression=condition,
-                ExpressionAttributeNames={"#partition": partition},
-                ExpressionAttributeValues=_encode(values),
-                ScanIndexForward=False,
+                KeyConditionExpression=f"#partition = :shard AND {condition}",
+                ExpressionAttributeNames={"#partition": partition, "#place": place},
+                ExpressionAttributeValues=_encode({":shard": str(shard), **places}),
+                ScanIndexForward=forward,
                 Limit=size,
                 **start,
             )
             for item in answer["Items"]:
-                yield ListEntry(item["createdKey"].get("S", ""), item["taskId"].get("S", ""))
+                yield ListEntry(item[place].get("S", ""), item["taskId"].get("S", ""))
             if "LastEvaluatedKey" not in answer:
                 return
             start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
@@ -229,6 +262,7 @@ class TaskStore:
             now=now,
             condition="version = :version AND #run = :run AND leaseUntil <= :now",
             values={":version": lapsed.version, ":run": lapsed.run},
+            history=lapsed.history_with(now, CRASHED, crashed=True),
         )
 
     def _claim(
@@ -240,14 +274,17 @@ class TaskStore:
         now: int,
         condition: str,
         values: Mapping[str, str | int],
+        history: str | None = None,
     ) -> tuple[bool, Task | None]:
+        values = values if history is None else {**values, ":history": history}
+        remember = "" if history is None else ", history = :history"
         try:
             answer = self._client.update_item(
                 TableName=self._table,
                 Key=_key(task_id, _STATE),
-                UpdateExpression="SET #status = :processing, attempts = attempts + :one,"
-                " version = version + :one, claimId = :claim, leaseUntil = :lease, updatedAt = :now"
-                " REMOVE notBefore",
+                UpdateExpression="SET #status = :processing, attempts = attempts + :one, version = version + :one,"
+                f" claimId = :claim, leaseUntil = :lease, updatedAt = :now{remember}"
+                " REMOVE notBefore, unsentShard, unsentKey",
                 ConditionExpression=condition,
                 ExpressionAttributeNames={"#status": "status", "#run": "run"},
                 ExpressionAttributeValues=_encode(
@@ -276,16 +313,24 @@ class TaskStore:
         changes: dict[str, str | int] = {"status": Status.COMPLETED, **self._expiry(now)}
         if result is not None:
             changes["result"] = result
+        if claimed.history is not None:
+            changes["history"] = claimed.history_with(now, None)
         return self._settle(claimed, changes, remove=["errorMessage"], now=now)
 
     def retry_later(self, claimed: Task, error: str, not_before: int, now: int) -> bool:
         """Settle as RETRYING, due at `not_before`. Returns False when the claim was taken over."""
-        changes = {"status": Status.RETRYING, "errorMessage": error, "notBefore": not_before}
+        changes: dict[str, str | int] = {
+            "status": Status.RETRYING,
+            "errorMessage": error,
+            "notBefore": not_before,
+            "history": claimed.history_with(now, error),
+        }
         return self._settle(claimed, changes, remove=[], now=now)
 
     def fail(self, claimed: Task, error: str, now: int) -> bool:
         """Settle as FAILED. Returns False when the claim was taken over."""
-        return self._settle(claimed, self._failed(claimed, error, now), remove=[], now=now)
+        changes = self._failed(claimed, error, now) | {"history": claimed.history_with(now, error)}
+        return self._settle(claimed, changes, remove=[], now=now)
 
     def _settle(
         self, claimed: Task, changes: Mapping[str, str | int], *, remove: Sequence[str], now: int
@@ -307,8 +352,10 @@ class TaskStore:
         Returns whether the record was written.
         """
         changes = self._failed(seen, error, now)
+        if seen.status is Status.PROCESSING:
+            changes["history"] = seen.history_with(now, CRASHED, crashed=True)
         expected = {"version": seen.version, "run": seen.run}
-        remove = ["claimId", "leaseUntil", "notBefore"]
+        remove = ["claimId", "leaseUntil", "notBefore", "unsentShard", "unsentKey"]
         return self._update(seen, changes, remove=remove, expected=expected, now=now) is None
 
     def mark_dead_lettered(self, seen: Task, now: int) -> bool:
@@ -318,6 +365,80 @@ class TaskStore:
         """
         expected = {"version": seen.version, "run": seen.run, "status": Status.FAILED}
         return self._update(seen, {"deadLetteredAt": now}, remove=[], expected=expected, now=now) is None
+
+    # -- an explicit retry, and what makes up for messages that were never sent
+
+    def restart(self, failed: Task, now: int) -> bool:
+        """Start a FAILED task anew: a new run with no attempts, listed as unsent until a worker claims it.
+
+        Returns whether the record was written; not when somebody wrote it since it was read.
+        """
+        changes: dict[str, str | int] = {
+            "status": Status.PENDING,
+            "run": failed.run + 1,
+            "attempts": 0,
+            "unsentShard": failed.list_shard,
+            "unsentKey": created_key(failed.task_id, now),
+        }
+        remove = ["deadLetteredAt", "notBefore", "leaseUntil", "claimId"]
+        remove += ["errorMessage", "failedShard", "expiresAt"]
+        expected = {"version": failed.version, "run": failed.run, "status": Status.FAILED}
+        return self._update(failed, changes, remove=remove, expected=expected, now=now) is None
+
+    def keep_data(self, task: Task, *, until: int, at_least: int) -> bool:
+        """Make sure that the data of a task lives on: to `until` (ms), when it would end before `at_least`.
+
+        Returns False when the data is gone.
+        """
+        if task.data is not None:
+            return True
+        key = _key(task.task_id, _data_part(task))
+        answer = self._client.get_item(
+            TableName=self._table, Key=key, ConsistentRead=True, ProjectionExpression="taskId, expiresAt"
+        )
+        if "Item" not in answer:
+            return False
+        expires_at = _decode(answer["Item"]).get("expiresAt")
+        if expires_at is None or expires_at * 1000 >= at_least:
+            return True
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key=key,
+                UpdateExpression="SET expiresAt = :until",
+                ConditionExpression="attribute_exists(taskId)",
+                ExpressionAttributeValues=_encode({":until": until // 1000}),
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    def note_sent(self, task: Task, now: int) -> bool:
+        """Note that the message of a task that is listed as unsent was sent again now.
+
+        Returns whether the record was written; not when somebody wrote it since it was read.
+        """
+        changes = {"unsentKey": created_key(task.task_id, now)}
+        expected = {"version": task.version, "run": task.run}
+        return self._update(task, changes, remove=[], expected=expected, now=task.updated_at) is None
+
+    def cursor(self, shard: int) -> str:
+        """How far the sweep has come in a shard of the listing: a place, "" before the first."""
+        answer = self._client.get_item(TableName=self._table, Key=_cursor_key(shard), ConsistentRead=True)
+        return _decode(answer["Item"])["place"] if "Item" in answer else ""
+
+    def move_cursor(self, shard: int, place: str) -> None:
+        """Move the sweep's cursor on; one that is further already stays."""
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key=_cursor_key(shard),
+                UpdateExpression="SET place = :place",
+                ConditionExpression="attribute_not_exists(place) OR place < :place",
+                ExpressionAttributeValues=_encode({":place": place}),
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return
 
     def _update(
         self,
@@ -364,10 +485,9 @@ class TaskStore:
     def _expiry(self, now: int) -> dict[str, str | int]:
         return {"expiresAt": (now + self._retention) // 1000} if self._retention else {}
 
-    def _batch_get(self, task_ids: Sequence[str]) -> Iterator[Item]:
+    def _batch_get(self, task_ids: Sequence[str], consistent: bool) -> Iterator[Item]:
         keys = [_key(task_id, _STATE) for task_id in task_ids]
-        # Consistent, or a task that the index already lists could be missing from its page.
-        request: Any = {self._table: {"Keys": keys, "ConsistentRead": True}}
+        request: Any = {self._table: {"Keys": keys, "ConsistentRead": consistent}}
         while request:
             answer = self._client.batch_get_item(RequestItems=request)
             yield from answer["Responses"].get(self._table, [])
@@ -377,6 +497,11 @@ class TaskStore:
 
 def _key(task_id: str, part: str) -> dict[str, AttributeValueTypeDef]:
     return _encode({"taskId": task_id, "part": part})
+
+
+def _cursor_key(shard: int) -> dict[str, AttributeValueTypeDef]:
+    # No task ID has a "#".
+    return _key("#sweep", f"cursor#{shard}")
 
 
 def _data_part(task: Task) -> str:

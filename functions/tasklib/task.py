@@ -14,6 +14,13 @@ from typing import Any, Literal
 
 from tasklib import clock
 
+#: Attempts that a record remembers, the last of all runs; and how much of each one's error.
+MAX_HISTORY = 5
+MAX_PAST_ERROR = 200
+
+#: The error of an attempt whose worker died.
+CRASHED = "the worker died"
+
 #: What a client may choose as a task ID.
 TASK_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
@@ -50,6 +57,7 @@ TRANSITIONS: tuple[Transition, ...] = (
     Transition(Status.PENDING, Status.FAILED, "worker or monitor", "can never run"),
     Transition(Status.RETRYING, Status.FAILED, "worker or monitor", "can never run"),
     Transition(Status.FAILED, Status.FAILED, "monitor", "dead letter seen"),
+    Transition(Status.FAILED, Status.PENDING, "retry", "asked for, a new run"),
 )
 
 
@@ -83,7 +91,8 @@ class Task:
 
     `attempts` counts the claims of the current run; `run` counts how often the task was started anew;
     `version` counts the writes of the record and fences them. `data` is None when the record is too large to
-    hold it: it is in an item of its own then, found by `content_hash`.
+    hold it: it is in an item of its own then, found by `content_hash`. `history` holds the last attempts that
+    ended, as JSON text. `unsent_shard` and `unsent_key` list a restarted task until a worker claims it.
     """
 
     task_id: str
@@ -105,6 +114,9 @@ class Task:
     result: str | None = None
     dead_lettered_at: int | None = None
     expires_at: int | None = None
+    history: str | None = None
+    unsent_shard: str | None = None
+    unsent_key: str | None = None
 
     @property
     def created_at(self) -> str:
@@ -124,6 +136,23 @@ class Task:
         """Whether the record's time to live is over; it counts as absent though DynamoDB deletes it later."""
         return self.expires_at is not None and self.expires_at * 1000 <= now
 
+    def history_with(self, now: int, error: str | None, *, crashed: bool = False) -> str:
+        """The history with the attempt that ends now (`error` None: well), or that `crashed` some time ago.
+
+        A record that is claimed was last written by its claim, which is when the attempt began.
+        """
+        attempt: dict[str, Any] = {
+            "run": self.run,
+            "attempt": self.attempts,
+            "startedAt": clock.to_iso(self.updated_at),
+        }
+        if not crashed:
+            attempt["durationMs"] = now - self.updated_at
+        if error is not None:
+            attempt["errorMessage"] = error[:MAX_PAST_ERROR]
+        attempts = [*json.loads(self.history or "[]"), attempt][-MAX_HISTORY:]
+        return json.dumps(attempts, separators=(",", ":"), ensure_ascii=False)
+
     def public(self, data: TaskData | None) -> dict[str, Any]:
         """The task as the API shows it, with its data; without it, as in a list, it says `truncated`."""
         shown: dict[str, Any] = {"taskId": self.task_id, "type": self.type}
@@ -136,6 +165,8 @@ class Task:
             shown["errorMessage"] = self.error_message
         if self.result is not None:
             shown["result"] = json.loads(self.result)
+        if self.history is not None:
+            shown["history"] = json.loads(self.history)
         return shown | {
             "run": self.run,
             "version": self.version,
@@ -217,3 +248,19 @@ def judge_letter(task: Task | None, run: int, now: int) -> Decision:
     if task.status is Status.PROCESSING:
         return Decision(Verdict.FAIL, _last_words(task))
     return Decision(Verdict.FAIL, "the queue gave it up before a worker could claim it")
+
+
+class Restart(StrEnum):
+    """What an explicit retry does."""
+
+    RESTART = "restart"  #: start a new run
+    RESEND = "resend"  #: the new run waits for its first claim: send its message again
+    REFUSE = "refuse"  #: the task has not failed
+
+
+def judge_restart(task: Task) -> Restart:
+    """What an explicit retry of this task does."""
+    if task.status is Status.FAILED:
+        return Restart.RESTART
+    waits_for_its_first_claim = task.status is Status.PENDING and task.attempts == 0
+    return Restart.RESEND if waits_for_its_first_claim and task.run > 1 else Restart.REFUSE

@@ -1,7 +1,9 @@
 """What a client may send, and how it is told what was wrong: every problem at once, each with its field."""
 
+import hashlib
 import json
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final, NamedTuple, cast
@@ -81,6 +83,20 @@ def read_submission(fields: Any, types: Collection[str]) -> Submission:
         message = f"is {size} bytes of JSON; at most {MAX_DATA} are allowed"
         raise TooLargeError(FieldError(data.kind, message))
     return Submission(task_id, task_type, data)
+
+
+def id_from_key(headers: Mapping[str, str]) -> str | None:
+    """The task ID that an `Idempotency-Key` stands for, the same for the same key; None without the header.
+
+    Raises InvalidInputError.
+    """
+    key = headers.get("idempotency-key")
+    if key is None:
+        return None
+    if not re.fullmatch(r"[ -~]{1,255}", key):
+        message = f"is {shown(key)}; it must be 1 to 255 printable ASCII characters"
+        raise InvalidInputError(FieldError("Idempotency-Key", message))
+    return f"key-{hashlib.sha256(key.encode()).hexdigest()[:32]}"
 
 
 def is_task_id(value: object) -> bool:

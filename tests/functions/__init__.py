@@ -19,6 +19,7 @@ ENVIRONMENT = {
     "BACKOFF_JITTER": "0.1",
     "WORKER_TIMEOUT_SECONDS": "30",
     "VISIBILITY_TIMEOUT_SECONDS": "180",
+    "SWEEP_BEHIND_SECONDS": "120",
 }
 # Powertools reads its settings when `tasklib.telemetry` is imported.
 os.environ.update(ENVIRONMENT)

@@ -41,7 +41,10 @@ class Stack:
             BillingMode="PAY_PER_REQUEST",
             AttributeDefinitions=[
                 {"AttributeName": name, "AttributeType": "S"}
-                for name in ("taskId", "part", "listShard", "failedShard", "createdKey")
+                for name in (
+                    *("taskId", "part", "listShard", "failedShard", "createdKey"),
+                    *("unsentShard", "unsentKey"),
+                )
             ],
             KeySchema=[
                 {"AttributeName": "taskId", "KeyType": "HASH"},
@@ -52,11 +55,15 @@ class Stack:
                     "IndexName": name,
                     "KeySchema": [
                         {"AttributeName": shard, "KeyType": "HASH"},
-                        {"AttributeName": "createdKey", "KeyType": "RANGE"},
+                        {"AttributeName": place, "KeyType": "RANGE"},
                     ],
                     "Projection": {"ProjectionType": "KEYS_ONLY"},
                 }
-                for name, shard in (("byCreated", "listShard"), ("byFailed", "failedShard"))
+                for name, shard, place in (
+                    ("byCreated", "listShard", "createdKey"),
+                    ("byFailed", "failedShard", "createdKey"),
+                    ("byUnsent", "unsentShard", "unsentKey"),
+                )
             ],
         )
         self.task_queue_url = self.sqs.create_queue(QueueName=f"{name}-tasks")["QueueUrl"]

@@ -212,4 +212,4 @@ class TestTheListing:
         for n in range(120):
             stack.submit(f"t{n}")
         ids = [f"t{n}" for n in range(119, -1, -1)]
-        assert [task.task_id for task in stack.store.get_many([*ids, "nobody"])] == ids
+        assert [task.task_id for task in stack.store.get_many([*ids, "nobody"], consistent=True)] == ids

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tasklib.task import Status
 
 from .conftest import Stack
 
@@ -193,17 +194,39 @@ def test_whatever_is_sent_the_answer_is_a_client_s_error_or_the_task(post: Post,
         }
 
 
-def test_without_an_answer_from_aws_the_client_may_send_again(
-    stack: Stack, load: Callable[[str], ModuleType], post: Post
-) -> None:
+def test_a_task_that_cannot_be_queued_is_accepted_all_the_same(stack: Stack, post: Post) -> None:
     stack.sqs.delete_queue(QueueUrl=stack.task_queue_url)
+    assert post({"taskId": "t", "answer": "x"})[0] == 202
+    assert stack.record("t").status is Status.PENDING
+
+
+def test_without_an_answer_from_the_table_the_client_may_send_again(
+    load: Callable[[str], ModuleType], stack: Stack, post: Post
+) -> None:
+    stack.dynamodb.delete_table(TableName=stack.table)
     status, problem, headers = post({"taskId": "t", "answer": "x"})
     assert (status, headers["retry-after"]) == (503, "1")
-    assert "queue" not in json.dumps(problem).lower()
+    assert stack.table not in json.dumps(problem)
+    assert stack.receive(stack.task_queue_url) == []
 
 
-def test_a_task_whose_message_was_never_sent_is_queued_by_its_repetition(stack: Stack, post: Post) -> None:
-    post({"taskId": "t", "answer": "x"})
-    stack.sqs.purge_queue(QueueUrl=stack.task_queue_url)
-    assert post({"taskId": "t", "answer": "x"})[0] == 200
-    assert len(stack.receive(stack.task_queue_url)) == 1
+class TestAnIdempotencyKey:
+    def test_makes_one_task_of_repeated_requests(self, stack: Stack, post: Post) -> None:
+        headers = {"idempotency-key": "order 4711"}
+        first = post({"answer": "x"}, headers=headers)
+        again = post({"answer": "x"}, headers=headers)
+        assert (first[0], again[0]) == (202, 200)
+        assert first[1]["taskId"] == again[1]["taskId"]
+        assert post({"answer": "y"}, headers=headers)[0] == 409
+        assert post({"answer": "x"}, headers={"idempotency-key": "order 4712"})[0] == 202
+        assert len(stack.items()) == 2
+
+    def test_gives_way_to_a_task_id(self, post: Post) -> None:
+        assert post({"taskId": "t", "answer": "x"}, headers={"idempotency-key": "k"})[1]["taskId"] == "t"
+
+    @pytest.mark.parametrize("key", ["", "x" * 256, "\u00fc", "a\nb"])
+    def test_that_is_not_sane_is_refused(self, stack: Stack, post: Post, key: str) -> None:
+        status, problem, _ = post({"answer": "x"}, headers={"idempotency-key": key})
+        assert status == 400
+        assert problem["errors"][0]["field"] == "Idempotency-Key"
+        assert stack.items() == []

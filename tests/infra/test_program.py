@@ -27,7 +27,7 @@ STAGE = "apigatewayv2/stage:Stage"
 RULE = "cloudwatch/eventRule:EventRule"
 TARGET = "cloudwatch/eventTarget:EventTarget"
 
-FUNCTIONS = ("submit-tasks", "read-tasks", "process-tasks", "monitor-dlq")
+FUNCTIONS = ("submit-tasks", "read-tasks", "retry-tasks", "process-tasks", "sweep-tasks", "monitor-dlq")
 ARN = "arn:aws:{}:eu-north-1:123456789012:{}"
 
 
@@ -80,11 +80,11 @@ def test_table_has_the_keys_of_the_protocol(program: Program, stack: str) -> Non
     assert table["billingMode"] == "PAY_PER_REQUEST"
     assert table["ttl"] == {"attributeName": "expiresAt", "enabled": True}
     assert {a["name"]: a["type"] for a in table["attributes"]} == dict.fromkeys(
-        ("taskId", "part", "listShard", "failedShard", "createdKey"), "S"
+        ("taskId", "part", "listShard", "failedShard", "createdKey", "unsentShard", "unsentKey"), "S"
     )
 
 
-def test_indexes_are_sharded_by_creation_and_hold_keys_only(program: Program) -> None:
+def test_indexes_are_sharded_by_time_and_hold_keys_only(program: Program) -> None:
     indexes = program.inputs(TABLE, "tasks")["globalSecondaryIndexes"]
     assert {
         index["name"]: (
@@ -95,6 +95,7 @@ def test_indexes_are_sharded_by_creation_and_hold_keys_only(program: Program) ->
     } == {
         "byCreated": ([("listShard", "HASH"), ("createdKey", "RANGE")], "KEYS_ONLY"),
         "byFailed": ([("failedShard", "HASH"), ("createdKey", "RANGE")], "KEYS_ONLY"),
+        "byUnsent": ([("unsentShard", "HASH"), ("unsentKey", "RANGE")], "KEYS_ONLY"),
     }
 
 
@@ -190,6 +191,8 @@ def test_time_and_memory(program: Program) -> None:
         "read-tasks": (10, 512),
         "process-tasks": (30, 512),
         "monitor-dlq": (60, 256),
+        "retry-tasks": (10, 512),
+        "sweep-tasks": (60, 256),
     }
 
 
@@ -222,6 +225,16 @@ def test_environment_carries_the_settings(program: Program, stack: str) -> None:
             "TASK_RETENTION_DAYS": config["taskRetentionDays"],
         },
         "read-tasks": {"LIST_SHARDS": config["listShards"]},
+        "retry-tasks": {
+            "TASK_QUEUE_URL": tasks,
+            "MESSAGE_RETENTION_DAYS": "14",
+            "TASK_RETENTION_DAYS": config["taskRetentionDays"],
+        },
+        "sweep-tasks": {
+            "TASK_QUEUE_URL": tasks,
+            "LIST_SHARDS": config["listShards"],
+            "SWEEP_BEHIND_SECONDS": "120",
+        },
         "process-tasks": {
             "TASK_QUEUE_URL": tasks,
             "DEAD_LETTER_QUEUE_URL": dead_letters,
@@ -263,6 +276,16 @@ def test_each_role_allows_exactly_what_its_function_does(program: Program, stack
             table: {"dynamodb:GetItem", "dynamodb:BatchGetItem"},
             f"{table}/index/byCreated": {"dynamodb:Query"},
             f"{table}/index/byFailed": {"dynamodb:Query"},
+        },
+        "retry-tasks": {
+            table: {"dynamodb:GetItem", "dynamodb:UpdateItem"},
+            tasks: {"sqs:SendMessage"},
+        },
+        "sweep-tasks": {
+            table: {"dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:UpdateItem"},
+            f"{table}/index/byCreated": {"dynamodb:Query"},
+            f"{table}/index/byUnsent": {"dynamodb:Query"},
+            tasks: {"sqs:SendMessage"},
         },
         "process-tasks": {
             table: {"dynamodb:GetItem", "dynamodb:UpdateItem"},
@@ -342,8 +365,14 @@ def test_dead_letters_start_the_monitor_in_the_local_stack() -> None:
     assert source["functionName"] == "tasks-local-monitor-dlq"
     assert source["functionResponseTypes"] == ["ReportBatchItemFailures"]
     assert source["scalingConfig"] == {"maximumConcurrency": 2}
-    assert program.of_type(RULE) == []
-    assert program.of_type(TARGET) == []
+    assert [rule["name"] for rule in program.of_type(RULE)] == ["sweep-tasks"]
+
+
+def test_the_sweep_runs_every_minute_and_ends_before_the_next(program: Program, stack: str) -> None:
+    assert program.inputs(RULE, "sweep-tasks")["scheduleExpression"] == "rate(1 minute)"
+    function = ARN.format("lambda", f"function:tasks-{stack}-sweep-tasks")
+    assert program.inputs(TARGET, "sweep-tasks")["arn"] == function
+    assert program.inputs(FUNCTION, "sweep-tasks")["timeout"] <= 60
 
 
 def test_no_event_source_breaks_a_rule_of_aws(program: Program) -> None:
@@ -377,6 +406,7 @@ def test_routes_call_their_functions(program: Program, stack: str) -> None:
         "POST /tasks": f"tasks-{stack}-submit-tasks",
         "GET /tasks": read,
         "GET /tasks/{taskId}": read,
+        "POST /tasks/{taskId}/retry": f"tasks-{stack}-retry-tasks",
         "$default": read,
     }
     for integration in targets.values():
@@ -395,6 +425,7 @@ def test_each_route_may_call_its_function_and_no_other_caller_may(program: Progr
         "POST/tasks": f"tasks-{stack}-submit-tasks",
         "GET/tasks": f"tasks-{stack}-read-tasks",
         "GET/tasks/{taskId}": f"tasks-{stack}-read-tasks",
+        "POST/tasks/{taskId}/retry": f"tasks-{stack}-retry-tasks",
         "$default": f"tasks-{stack}-read-tasks",
     }
 

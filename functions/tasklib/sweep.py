@@ -1,0 +1,71 @@
+"""The sweep: makes up for messages that were never sent.
+
+A task's record is written first and its message sent second; a function can die in between. The sweep follows
+the listing two minutes behind the present, which is longer than a submission can take and than the index lags,
+and sends the message of every task that still waits for its first claim. Its cursor moves only after SQS has
+accepted them all, so whatever interrupts it, the next run goes on from there. A restarted task is far behind
+the cursor; it is listed as unsent until a worker claims it, and the sweep reads that list too.
+
+A message too many is harmless: the claim lets one through.
+"""
+
+from itertools import islice
+from typing import Final
+
+from tasklib import clock
+from tasklib.clock import Deadline
+from tasklib.queue import Queue, TaskMessage
+from tasklib.store import ListIndex, TaskStore
+from tasklib.task import Status, Task, created_key
+from tasklib.telemetry import logger
+
+#: Entries that are read, and whose messages are sent, before the cursor moves.
+_STRIDE: Final = 100
+
+#: Nothing more is begun when this much of the invocation, in milliseconds, is left.
+_LAST_STRIDE: Final = 15_000
+
+
+class Sweep:
+    """Sends what was never sent. `behind` is how far from the present it stays, in milliseconds."""
+
+    def __init__(self, store: TaskStore, task_queue: Queue, *, behind: int) -> None:
+        self._store = store
+        self._queue = task_queue
+        self._behind = behind
+
+    def run(self, shards: int, deadline: Deadline) -> int:
+        """Works through all shards, as far as the time allows. Returns how many messages it sent."""
+        return sum(
+            self._submitted(shard, deadline) + self._restarted(shard, deadline) for shard in range(shards)
+        )
+
+    def _submitted(self, shard: int, deadline: Deadline) -> int:
+        sent = 0
+        end = created_key("", clock.now() - self._behind)
+        entries = self._store.entries_between(ListIndex.ALL, shard, self._store.cursor(shard), end, _STRIDE)
+        while deadline.remaining() > _LAST_STRIDE and (stride := list(islice(entries, _STRIDE))):
+            # What happened two minutes ago is in every replica: the cheaper read will do.
+            tasks = self._store.get_many([entry.task_id for entry in stride], consistent=False)
+            sent += len(self._send([task for task in tasks if task.status is Status.PENDING]))
+            self._store.move_cursor(shard, stride[-1].place)
+        return sent
+
+    def _restarted(self, shard: int, deadline: Deadline) -> int:
+        sent = 0
+        end = created_key("", clock.now() - self._behind)
+        entries = self._store.entries_between(ListIndex.UNSENT, shard, "", end, _STRIDE)
+        while deadline.remaining() > _LAST_STRIDE and (stride := list(islice(entries, _STRIDE))):
+            tasks = self._store.get_many([entry.task_id for entry in stride], consistent=False)
+            for task in self._send([task for task in tasks if task.unsent_key is not None]):
+                # To the end of the list, so that a long queue does not get one more copy every minute.
+                self._store.note_sent(task, clock.now())
+                sent += 1
+        return sent
+
+    def _send(self, tasks: list[Task]) -> list[Task]:
+        self._queue.send_all([TaskMessage.of(task) for task in tasks])
+        for task in tasks:
+            facts = {"taskId": task.task_id, "run": task.run, "correlationId": task.correlation_id}
+            logger.info("message sent again", extra=facts)
+        return tasks
