@@ -128,7 +128,7 @@ class SmokeReport(Report):
             "errors": _counts(self.errors),
             "failed": _first(failed),
             "unfinished": _first(waiting),
-            "resolution": f"finish is up to {self._resolution():.3f} s too long" if self.finished else "",
+            "resolution": f"a finish was seen at most {self._resolution():.3f} s late" if self.finished else "",
         }
 
     @property
