@@ -9,11 +9,10 @@ from tasklib.clock import Deadline
 from tasklib.monitor import DeadLetterMonitor
 from tasklib.queue import Delivery, Queue
 from tasklib.store import TaskStore
-from tasklib.telemetry import metrics
 
-#: No more letters are fetched when this much of the invocation, in milliseconds, is left: a batch of ten takes
-#: seconds at worst, and what it does not finish comes back.
-_LAST_RECEIVE = 20_000
+#: No further letter is begun when this much of the invocation, in milliseconds, is left; those of the batch that
+#: are not begun come back.
+_LAST_LETTER = 15_000
 
 _queue = Queue(aws.sqs(), os.environ["DEAD_LETTER_QUEUE_URL"])
 _monitor = DeadLetterMonitor(
@@ -26,19 +25,22 @@ _monitor = DeadLetterMonitor(
 )
 
 
-@metrics.log_metrics
 def on_schedule(event: Mapping[str, Any], context: Any) -> None:  # noqa: ARG001 - Lambda's interface
     """Drains the dead-letter queue, as far as the time allows."""
     deadline = Deadline(context.get_remaining_time_in_millis())
-    while deadline.remaining() > _LAST_RECEIVE and (deliveries := _queue.receive()):
+    while deadline.remaining() > _LAST_LETTER and (deliveries := _queue.receive()):
         for delivery in deliveries:
-            if _monitor.examine(delivery):
-                _queue.delete(delivery)
+            if deadline.remaining() > _LAST_LETTER and _monitor.examine(delivery):
+                _monitor.delete(delivery)
 
 
-@metrics.log_metrics
-def on_queue(event: Mapping[str, Any], context: Any) -> dict[str, Any]:  # noqa: ARG001 - Lambda's interface
+def on_queue(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     """Examines the letters of one batch; names those that have to stay."""
+    deadline = Deadline(context.get_remaining_time_in_millis())
     deliveries = [Delivery.from_event(record) for record in event["Records"]]
-    kept = [delivery.message_id for delivery in deliveries if not _monitor.examine(delivery)]
+    kept = [
+        delivery.message_id
+        for delivery in deliveries
+        if deadline.remaining() <= _LAST_LETTER or not _monitor.examine(delivery)
+    ]
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in kept]}

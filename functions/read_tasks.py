@@ -66,7 +66,7 @@ def _list(request: Request) -> Answer:
         limit=int(limit),
         place=place,
     )
-    body = {"tasks": [task.public(task.data) for task in page.tasks]}
+    body = {"tasks": [task.summary() for task in page.tasks]}
     return Answer(HTTPStatus.OK, body | ({"nextCursor": page.next_cursor} if page.next_cursor else {}))
 
 

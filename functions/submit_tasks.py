@@ -26,6 +26,7 @@ _task_queue = Queue(aws.sqs(), os.environ["TASK_QUEUE_URL"])
 @endpoint
 def handler(request: Request) -> Answer:
     """202 with the new task; 200 with the task as it is when it was there; 409 when its ID has other content."""
+    request.allow_query()
     submission = read_submission(request.json(), _TYPES)
     task = _new_task(submission, request)
     existing = _store.create(task, submission.data, data_lifetime=_DATA_LIFETIME)

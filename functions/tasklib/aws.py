@@ -13,6 +13,25 @@ if TYPE_CHECKING:
 #: What a call to AWS raises when it did not do its work, or did it and its answer was lost.
 AWS_ERRORS = (BotoCoreError, ClientError)
 
+_THROTTLED = frozenset(
+    {
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "ThrottlingException",
+        "TransactionInProgressException",
+    }
+)
+
+
+def may_pass(error: Exception) -> bool:
+    """Whether a failed call can succeed when it is repeated; a refusal (rights, validation) stays one."""
+    if not isinstance(error, ClientError):
+        return True
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)
+    return status >= 500 or status == 429 or error.response.get("Error", {}).get("Code") in _THROTTLED
+
+
 #: `standard` retries throttling, 5xx, resets and time-outs with jittered exponential backoff. One try
 #: lasts at most 1 s to connect and 2 s to answer, and three tries with their backoff (up to 1 s, then 2 s)
 #: at most 12 s: under the 30 s of the worker, and longer than that nobody waits for an HTTP answer. Whoever

@@ -18,7 +18,7 @@ from tasklib.task import TASK_ID, Status, Task
 #: Entries that one page may read while it looks for tasks of a status that has no index.
 MAX_ENTRIES: Final = 1000
 
-#: Entries read at a time while it does.
+#: Entries read at a time while it does, or after a chunk of expired tasks.
 _STRIDE: Final = 100
 
 _PLACE: Final = re.compile(rf"\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{{3}}Z#{TASK_ID.pattern}")
@@ -45,6 +45,7 @@ def list_page(store: TaskStore, *, shards: int, status: Status | None, limit: in
     read = 0
     while read < MAX_ENTRIES and (chunk := list(islice(entries, stride))):
         read += len(chunk)
+        stride = _STRIDE  # a first chunk that was not enough held tasks of no interest, or expired ones
         place = chunk[-1].place
         # Consistent, or a task that the index already lists could be missing from its page.
         for task in store.get_many([entry.task_id for entry in chunk], consistent=True):

@@ -6,13 +6,11 @@ letter: a crash in between can repeat a line, never lose one.
 
 from typing import Final
 
-from aws_lambda_powertools.metrics import MetricUnit
-
 from tasklib import aws, clock
 from tasklib.queue import MAX_VISIBILITY, DeadLetter, Delivery, Queue
 from tasklib.store import TaskStore
 from tasklib.task import Decision, Task, Verdict, judge_letter
-from tasklib.telemetry import logger, metrics
+from tasklib.telemetry import count, logger
 
 #: From this receive on, a letter that cannot be handled is put aside for as long as SQS allows.
 _PATIENCE: Final = 5
@@ -31,38 +29,47 @@ class DeadLetterMonitor:
         When AWS does not answer it comes back after its visibility timeout. Any other error is logged, and from
         the fifth receive on the letter is put aside for 12 hours, so that it does not hide the others.
         """
+        letter = DeadLetter.parse(delivery.body)
+        facts = _names(delivery, letter)
         try:
-            return self._examine(delivery)
+            return self._examine(delivery, letter)
         except aws.AWS_ERRORS as error:
-            logger.warning(
-                "no answer from AWS", extra={"messageId": delivery.message_id, "reason": str(error)}
-            )
+            logger.warning("no answer from AWS", extra=facts | {"reason": str(error)})
             return False
         except Exception:  # noqa: BLE001 - logged whole, and the letter stays
-            logger.exception("a dead letter could not be handled", extra={"messageId": delivery.message_id})
+            logger.exception("a dead letter could not be handled", extra=facts)
         if delivery.receives >= _PATIENCE:
             self._park(delivery)
         return False
 
-    def _examine(self, delivery: Delivery) -> bool:
-        letter = DeadLetter.parse(delivery.body)
+    def delete(self, delivery: Delivery) -> None:
+        """Removes a letter that may be deleted. When AWS does not answer it comes back, and is discarded then."""
+        try:
+            self._queue.delete(delivery)
+        except aws.AWS_ERRORS as error:
+            facts = _names(delivery, DeadLetter.parse(delivery.body))
+            logger.warning("dead letter not deleted", extra=facts | {"reason": str(error)})
+
+    def _examine(self, delivery: Delivery, letter: DeadLetter) -> bool:
         if letter.task_id is None:
             _report(letter, None, letter.reason)
             return True
         while True:
             now = clock.now()
             task = self._store.get(letter.task_id)
-            decision = judge_letter(task, letter.run, now)
+            decision = judge_letter(task, letter.run, now, redriven=letter.redriven)
             if task is None:
                 _report(letter, None, letter.reason)
                 return True
             if decision.verdict is Verdict.DEFER:
                 self._queue.defer(delivery, decision.until - now)
                 return False
-            if self._carry_out(decision, letter, task, now):
+            if self._carry_out(decision, delivery, letter, task, now):
                 return True
 
-    def _carry_out(self, decision: Decision, letter: DeadLetter, task: Task, now: int) -> bool:
+    def _carry_out(
+        self, decision: Decision, delivery: Delivery, letter: DeadLetter, task: Task, now: int
+    ) -> bool:
         """Returns False when the record has to be looked at again."""
         match decision.verdict:
             case Verdict.FAIL:
@@ -72,18 +79,29 @@ class DeadLetterMonitor:
                 _report(letter, task, decision.reason)
                 return self._store.mark_dead_lettered(task, now)
             case _:
-                facts = {"taskId": task.task_id, "run": letter.run, "correlationId": letter.correlation_id}
-                logger.info("dead letter discarded", extra=facts | {"reason": decision.reason})
+                logger.info(
+                    "dead letter discarded", extra=_names(delivery, letter) | {"reason": decision.reason}
+                )
                 return True
 
     def _park(self, delivery: Delivery) -> None:
-        metrics.add_metric("DeadLettersParked", MetricUnit.Count, 1)
+        count("DeadLettersParked")
         try:
             self._queue.defer(delivery, MAX_VISIBILITY * 1000)
         except aws.AWS_ERRORS as error:
             logger.warning(
                 "dead letter not put aside", extra={"messageId": delivery.message_id, "reason": str(error)}
             )
+
+
+def _names(delivery: Delivery, letter: DeadLetter) -> dict[str, str | int | None]:
+    """What identifies a letter in a log line."""
+    return {
+        "messageId": delivery.message_id,
+        "taskId": letter.task_id,
+        "run": letter.run,
+        "correlationId": letter.correlation_id,
+    }
 
 
 def _report(letter: DeadLetter, task: Task | None, error: str) -> None:
@@ -99,4 +117,4 @@ def _report(letter: DeadLetter, task: Task | None, error: str) -> None:
         "correlationId": letter.correlation_id or (task.correlation_id if task else None),
     }
     logger.error("dead letter", extra=facts)
-    metrics.add_metric("DeadLetters", MetricUnit.Count, 1)
+    count("DeadLetters")

@@ -19,8 +19,9 @@ from tasklib.task import TASK_ID, Task
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-#: The longest that SQS keeps a message invisible, in seconds.
-MAX_VISIBILITY: Final = 43_200
+#: The longest that a message is put off, in seconds. SQS allows 12 hours counted from the receive, which lies
+#: up to an invocation back.
+MAX_VISIBILITY: Final = 43_200 - 900
 
 #: Messages of one ReceiveMessage call, at most.
 _BATCH: Final = 10
@@ -50,7 +51,7 @@ class TaskMessage:
         fields = _parse(body)
         match fields:
             case {"taskId": str(task_id), "run": int(run), "type": str(task_type), **rest} if (
-                TASK_ID.fullmatch(task_id) and run >= 1
+                TASK_ID.fullmatch(task_id) and _is_run(run)
             ):
                 return cls(task_id, run, task_type, _text(rest.get("correlationId")))
             case _:
@@ -65,12 +66,16 @@ class TaskMessage:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """Says that a run of a task, or a message that named no task (`task_id` None), came to its end and why."""
+    """Says that a run of a task, or a message that named no task (`task_id` None), came to its end and why.
+
+    `redriven` tells a task message that SQS gave up from a letter that a worker wrote.
+    """
 
     task_id: str | None
     run: int
     reason: str
     correlation_id: str
+    redriven: bool = False
 
     @classmethod
     def parse(cls, body: str) -> Self:
@@ -79,11 +84,12 @@ class DeadLetter:
             fields = _parse(body)
         except BadMessageError as error:
             return cls(None, 0, str(error), "")
+        redriven = "reason" not in fields
         reason = _text(fields.get("reason")) or "given up by the queue after maxReceiveCount receives"
         correlation_id = _text(fields.get("correlationId"))
         match fields:
-            case {"taskId": str(task_id), "run": int(run)} if TASK_ID.fullmatch(task_id):
-                return cls(task_id, run, reason, correlation_id)
+            case {"taskId": str(task_id), "run": int(run)} if TASK_ID.fullmatch(task_id) and _is_run(run):
+                return cls(task_id, run, reason, correlation_id, redriven)
             case _:
                 return cls(None, 0, reason, correlation_id)
 
@@ -177,8 +183,13 @@ def _parse(body: str) -> dict[str, Any]:
     return fields  # pyright: ignore[reportUnknownVariableType]
 
 
+def _is_run(run: int) -> bool:
+    return not isinstance(run, bool) and 1 <= run < 10**9
+
+
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
+    """The value if it is text, fit for logs and records: whoever sent a message may have escaped anything."""
+    return value.encode(errors="replace").decode()[:1000] if isinstance(value, str) else ""
 
 
 def _dump(**fields: str | int) -> str:

@@ -14,6 +14,9 @@ from typing import Any, Literal
 
 from tasklib import clock
 
+#: The longest result, in characters of JSON, that a list shows: a page of them has to fit into one answer.
+MAX_LISTED_RESULT = 1024
+
 #: Attempts that a record remembers, the last of all runs; and how much of each one's error.
 MAX_HISTORY = 5
 MAX_PAST_ERROR = 200
@@ -174,6 +177,14 @@ class Task:
             "updatedAt": clock.to_iso(self.updated_at),
         }
 
+    def summary(self) -> dict[str, Any]:
+        """The task as a list shows it: with the data that its record holds, without a long result."""
+        shown = self.public(self.data)
+        if self.result is not None and len(self.result) > MAX_LISTED_RESULT:
+            del shown["result"]
+            shown["truncated"] = True
+        return shown
+
 
 def created_key(task_id: str, now: int) -> str:
     """The sort key of the listing: creation time, then task ID, so that no two tasks share one."""
@@ -233,8 +244,12 @@ def _last_words(task: Task) -> str:
     return task.error_message or "no attempts are left"
 
 
-def judge_letter(task: Task | None, run: int, now: int) -> Decision:
-    """What the monitor does with a dead letter of the given run. The first rule that fits decides."""
+def judge_letter(task: Task | None, run: int, now: int, *, redriven: bool) -> Decision:
+    """What the monitor does with a dead letter of the given run. The first rule that fits decides.
+
+    `redriven`: the letter is a task message that the queue gave up. A worker's own letter follows a record that
+    is FAILED, or that was not there: then a task of this ID that can run now is none of its business.
+    """
     if task is None:
         return Decision(Verdict.REJECT, "no such task")
     if task.run != run:
@@ -245,8 +260,11 @@ def judge_letter(task: Task | None, run: int, now: int) -> Decision:
         return Decision(Verdict.DEFER, "another worker holds the lease", until=task.lease_until or 0)
     if task.status is Status.FAILED:
         return Decision(Verdict.BURY, task.error_message or "failed")
+    if not redriven:
+        return Decision(Verdict.DISCARD, "it is about a task that was not there")
     if task.status is Status.PROCESSING:
-        return Decision(Verdict.FAIL, _last_words(task))
+        died = f"the worker died during attempt {task.attempts}"
+        return Decision(Verdict.FAIL, f"{died}, and the queue gave the task up")
     return Decision(Verdict.FAIL, "the queue gave it up before a worker could claim it")
 
 

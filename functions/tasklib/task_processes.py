@@ -92,9 +92,13 @@ class TaskProcesses:
     def types(self) -> Mapping[str, TypeTerms]:
         """Every task type with what it states about itself. Raises TaskTypesError."""
         with self._lock:
-            if self._types is None:
-                self._types = self._receive_types()
-            return self._types
+            return self._greeted()
+
+    def _greeted(self) -> Mapping[str, TypeTerms]:
+        """The types, from the fork server's first message, which comes before any order to it."""
+        if self._types is None:
+            self._types = self._receive_types()
+        return self._types
 
     def _receive_types(self) -> Mapping[str, TypeTerms]:
         hello: dict[str, Any] | None
@@ -113,8 +117,7 @@ class TaskProcesses:
 
     @contextmanager
     def lend(self) -> Generator[TaskProcess]:
-        """A task process for one attempt. Raises OSError when none can be made."""
-        self.types()  # the first message from the fork server, before any order to it
+        """A task process for one attempt. Raises OSError or TaskTypesError when none can be made."""
         process = self._take_idle() or self._fork()
         try:
             yield process
@@ -148,7 +151,7 @@ class TaskProcesses:
         if answer is None:
             status = self._end(process)
             return Ending(error=f"ProcessDied: the task's process {_describe(status)}")
-        if answer.pop("leftovers"):
+        if answer.pop("spent"):
             self._end(process)
         return Ending(**answer)
 
@@ -167,6 +170,7 @@ class TaskProcesses:
     def _fork(self) -> TaskProcess:
         ours, theirs = socket.socketpair()
         with theirs, self._lock:
+            self._greeted()
             try:
                 pid = self._order(FORK, NO_PROCESS, theirs)
             except OSError:
@@ -228,5 +232,7 @@ def _describe(status: int | None) -> str:
     if status is None:
         return "was ended"
     if os.WIFSIGNALED(status):
-        return f"was ended by {signal.Signals(os.WTERMSIG(status)).name}"
+        number = os.WTERMSIG(status)
+        names = {known.value: known.name for known in signal.Signals}
+        return f"was ended by {names.get(number, f'signal {number}')}"
     return f"exited with status {os.WEXITSTATUS(status)}"

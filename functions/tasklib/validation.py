@@ -17,6 +17,9 @@ MAX_DATA: Final = 256 * 1024
 #: How deep a payload may nest. Generous for data, and far below what exhausts any parser.
 MAX_DEPTH: Final = 100
 
+#: Errors that one answer names.
+MAX_ERRORS: Final = 50
+
 _FIELDS: Final = ("taskId", "type", "answer", "payload")
 
 
@@ -28,11 +31,14 @@ class FieldError(NamedTuple):
 
 
 class InvalidInputError(Exception):
-    """The client's input is not acceptable."""
+    """The client's input is not acceptable. Of very many errors the first are told and the rest counted."""
 
     def __init__(self, *errors: FieldError) -> None:
-        super().__init__("; ".join(f"{field}: {message}" for field, message in errors))
-        self.errors = errors
+        told = errors[:MAX_ERRORS]
+        if len(errors) > MAX_ERRORS:
+            told = (*told, FieldError("body", f"has {len(errors) - MAX_ERRORS} more errors"))
+        super().__init__("; ".join(f"{field}: {message}" for field, message in told))
+        self.errors = told
 
 
 class TooLargeError(InvalidInputError):
@@ -144,7 +150,7 @@ def _read_data(task: dict[str, Any]) -> tuple[TaskData | None, list[FieldError]]
 
 def _unfit(data: Any) -> str | None:
     """Why this cannot be kept as it is, or None."""
-    if _depth(data) > MAX_DEPTH:
+    if nesting(data) > MAX_DEPTH:
         return f"nests deeper than {MAX_DEPTH} levels"
     try:
         _compact(data).encode()
@@ -155,7 +161,7 @@ def _unfit(data: Any) -> str | None:
     return None
 
 
-def _depth(data: Any) -> int:
+def nesting(data: Any) -> int:
     """How deep the data nests, counted level by level (a recursion could itself run too deep)."""
     depth = 0
     level: list[Any] = [data]

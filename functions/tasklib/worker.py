@@ -20,7 +20,7 @@ from tasklib.queue import BadMessageError, DeadLetter, Delivery, Queue, TaskMess
 from tasklib.retry_policy import RetryPolicy
 from tasklib.store import TaskStore
 from tasklib.task import Decision, Task, Verdict, judge_delivery
-from tasklib.task_processes import Ending, TaskProcess, TaskProcesses, TypeTerms
+from tasklib.task_processes import Ending, TaskProcess, TaskProcesses, TaskTypesError, TypeTerms
 from tasklib.telemetry import logger
 
 #: Tasks that run at the same moment in one worker: the event source's default batch.
@@ -114,48 +114,82 @@ class Worker:
 
     def work_off(self, deliveries: Sequence[Delivery], deadline: Deadline) -> list[str]:
         """Runs what can run and settles it. Returns the ids of the messages that must not be deleted."""
+        try:
+            types = self._processes.types()
+        except TaskTypesError:
+            logger.exception("no task can run")
+            for delivery in deliveries:
+                self._give_back(delivery)
+            return [delivery.message_id for delivery in deliveries]
 
         def handle(delivery: Delivery) -> Fate | _Suspect:
-            return self._handle(delivery, deadline)
+            return self._handle(delivery, types, deadline)
 
         first = list(self._threads.map(handle, deliveries))
         kept: list[str] = []
         # All others are settled before the first suspect runs, alone, and it before the next.
         for delivery, fate in zip(deliveries, first, strict=True):
-            last = self._handle(delivery, deadline, fate.lapsed) if isinstance(fate, _Suspect) else fate
+            last = (
+                self._handle(delivery, types, deadline, fate.lapsed) if isinstance(fate, _Suspect) else fate
+            )
             if last is not Fate.DELETE:
                 kept.append(delivery.message_id)
         return kept
 
     # -- one delivery
 
-    def _handle(self, delivery: Delivery, deadline: Deadline, lapsed: Task | None = None) -> Fate | _Suspect:
+    def _handle(
+        self,
+        delivery: Delivery,
+        types: Mapping[str, TypeTerms],
+        deadline: Deadline,
+        lapsed: Task | None = None,
+    ) -> Fate | _Suspect:
         """Does with one delivery what has to be done; an error of any kind leaves its neighbours alone."""
-        try:
-            return self._dispatch(delivery, deadline, lapsed)
-        except aws.AWS_ERRORS as error:
-            logger.warning(
-                "no answer from AWS", extra={"messageId": delivery.message_id, "reason": str(error)}
-            )
-        except Exception:  # noqa: BLE001 - logged whole, and the message goes back
-            logger.exception("a delivery could not be handled", extra={"messageId": delivery.message_id})
-        return self._give_back(delivery)
-
-    def _dispatch(self, delivery: Delivery, deadline: Deadline, lapsed: Task | None) -> Fate | _Suspect:
+        facts: dict[str, str | int] = {"messageId": delivery.message_id}
         try:
             message = TaskMessage.parse(delivery.body)
+            facts |= {"taskId": message.task_id, "run": message.run, "correlationId": message.correlation_id}
+            return self._dispatch(delivery, message, types, deadline, lapsed)
         except BadMessageError as error:
-            return self._bury(DeadLetter(None, 0, str(error), ""), deadline)
-        stated = self._processes.types().get(message.type)
-        if stated is None:
-            return self._refuse_type(delivery, message, deadline)
-        terms = _Terms.of(stated, self._settings)
+            return self._reject(delivery, str(error), deadline)
+        except aws.AWS_ERRORS as error:
+            logger.warning("no answer from AWS", extra=facts | {"reason": str(error)})
+        except Exception:  # noqa: BLE001 - logged whole, and the message goes back
+            logger.exception("a delivery could not be handled", extra=facts)
+        return self._give_back(delivery)
+
+    def _reject(self, delivery: Delivery, reason: str, deadline: Deadline) -> Fate:
+        try:
+            return self._bury(DeadLetter(None, 0, reason, ""), deadline)
+        except aws.AWS_ERRORS as error:
+            facts = {"messageId": delivery.message_id, "reason": str(error)}
+            logger.warning("no answer from AWS", extra=facts)
+            return self._give_back(delivery)
+
+    def _dispatch(
+        self,
+        delivery: Delivery,
+        message: TaskMessage,
+        types: Mapping[str, TypeTerms],
+        deadline: Deadline,
+        lapsed: Task | None,
+    ) -> Fate | _Suspect:
+        if message.type not in types:
+            # The record knows better; a message may have been written by hand.
+            task = self._store.get(message.task_id)
+            if task is None or task.type not in types:
+                return self._refuse_type(delivery, message, task, deadline)
+            message = replace(message, type=task.type)
+        terms = _Terms.of(types[message.type], self._settings)
         if deadline.remaining() < terms.time_needed:
             return self._give_back(delivery)
         with self._processes.lend() as process:
             now = clock.now()
             won, task = self._claim(message, terms, deadline, now, lapsed)
             if won and task is not None:
+                if task.type in types:  # the record's, should the message name another
+                    terms = _Terms.of(types[task.type], self._settings)
                 return self._attempt(process, delivery, task, terms, deadline)
         decision = judge_delivery(task, message.run, terms.policy.max_attempts, now)
         return self._obey(decision, delivery, message, task, deadline)
@@ -209,11 +243,13 @@ class Worker:
                 # Due later, or its record was written between the two looks at it.
                 return self._defer(delivery, decision.until - clock.now())
 
-    def _refuse_type(self, delivery: Delivery, message: TaskMessage, deadline: Deadline) -> Fate | _Suspect:
-        task = self._store.get(message.task_id)
+    def _refuse_type(
+        self, delivery: Delivery, message: TaskMessage, task: Task | None, deadline: Deadline
+    ) -> Fate | _Suspect:
         decision = judge_delivery(task, message.run, 0, clock.now())  # no attempts for a type unknown
         if decision.verdict is Verdict.FAIL:
-            decision = replace(decision, reason=f"unknown task type {message.type!r:.100}")
+            name = task.type if task is not None else message.type
+            decision = replace(decision, reason=f"unknown task type {name!r:.100}")
         return self._obey(decision, delivery, message, task, deadline)
 
     # -- one attempt
@@ -224,10 +260,15 @@ class Worker:
         started = time.monotonic()
         try:
             data = self._insist(deadline, lambda: self._store.load_data(task))
+            # Slow answers of AWS shorten the attempt, or cost it, but never the time to settle.
+            time_limit = min(terms.time_limit, deadline.remaining() - _SETTLING_TIME)
             if data is None:
                 ending = Ending(error="task data missing", permanent=True)
+            elif time_limit <= 0:
+                logger.warning("no time left for a claimed task", extra=_names(task))
+                return Fate.KEEP
             else:
-                ending = self._processes.run(process, task, data, terms.time_limit / 1000)
+                ending = self._processes.run(process, task, data, time_limit / 1000)
             facts = _names(task) | {"durationMs": round((time.monotonic() - started) * 1000)}
             return self._settle(delivery, task, terms, ending, deadline, facts)
         except aws.AWS_ERRORS as error:
@@ -297,8 +338,8 @@ class Worker:
         while True:
             try:
                 return call()
-            except aws.AWS_ERRORS:
-                if deadline.remaining() < _LAST_CALL + pause * 1000:
+            except aws.AWS_ERRORS as error:
+                if not aws.may_pass(error) or deadline.remaining() < _LAST_CALL + pause * 1000:
                     raise
             time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - no secret
             pause = min(2 * pause, 2.0)

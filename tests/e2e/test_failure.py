@@ -62,6 +62,21 @@ def test_a_failing_task_is_tried_three_times_then_dead_lettered(failing: LocalSt
     assert {failing.task(task_id)["version"] for task_id in ids} == {8}
 
 
+def test_a_dead_task_can_be_retried_and_remembers_its_attempts(failing: LocalStack) -> None:
+    failing.submit("revenant")
+    failing.finished("revenant")
+    wait_for(lambda: failing.task("revenant")["version"] == 8, "the monitor's mark")
+    answer = failing.http.post("/tasks/revenant/retry")
+    assert answer.status_code == 202
+    task = answer.json()
+    assert (task["status"], task["run"], task["attempts"]) == ("PENDING", 2, 0)
+    assert failing.http.post("/tasks/nobody/retry").status_code == 404
+    task = failing.finished("revenant")
+    assert (task["run"], task["attempts"]) == (2, 3)
+    attempts = [(past["run"], past["attempt"]) for past in task["history"]]
+    assert attempts == [(1, 2), (1, 3), (2, 1), (2, 2), (2, 3)]
+
+
 def test_the_attempts_of_a_failing_task_keep_their_distance(failing: LocalStack) -> None:
     failing.submit("paced")
     failing.finished("paced")

@@ -29,6 +29,24 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 
+def a_task(task_id: str, task_type: str, payload: str = "{}", **fields: Any) -> Task:
+    """A new task; `fields` override what it has."""
+    values: dict[str, Any] = {
+        "task_id": task_id,
+        "type": task_type,
+        "status": Status.PENDING,
+        "run": 1,
+        "attempts": 0,
+        "version": 1,
+        "created_key": created_key(task_id, clock.now()),
+        "list_shard": "0",
+        "updated_at": clock.now(),
+        "content_hash": TaskData("payload", payload).content_hash(task_type),
+        "correlation_id": f"correlation-{task_id}",
+    }
+    return Task(**values | fields)
+
+
 class Stack:
     """The table and the two queues, and the short ways in which tests use them."""
 
@@ -74,22 +92,8 @@ class Stack:
 
     def submit(self, task_id: str, task_type: str = "echo", payload: str = "{}", **fields: Any) -> Task:
         """A stored task; `fields` override those of a new one."""
-        data = TaskData("payload", payload)
-        values: dict[str, Any] = {
-            "task_id": task_id,
-            "type": task_type,
-            "status": Status.PENDING,
-            "run": 1,
-            "attempts": 0,
-            "version": 1,
-            "created_key": created_key(task_id, clock.now()),
-            "list_shard": "0",
-            "updated_at": clock.now(),
-            "content_hash": data.content_hash(task_type),
-            "correlation_id": f"correlation-{task_id}",
-        }
-        task = Task(**values | fields)
-        assert self.store.create(task, data, data_lifetime=clock.DAY) is None
+        task = a_task(task_id, task_type, payload, **fields)
+        assert self.store.create(task, TaskData("payload", payload), data_lifetime=clock.DAY) is None
         return task
 
     def record(self, task_id: str) -> Task:

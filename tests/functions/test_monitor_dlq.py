@@ -81,6 +81,14 @@ def test_a_letter_of_no_task_is_logged_and_makes_no_record(
     assert stack.items() == []
 
 
+def test_a_letter_that_cannot_be_written_as_it_is_is_logged_all_the_same(
+    stack: Stack, load: Load, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert examine(stack, load, '{"reason": "half \\ud800", "correlationId": "\\udfff"}')[0] == []
+    (line,) = dead_letter_lines(caplog)
+    assert (line["errorMessage"], line["correlationId"]) == ("half ?", "?")
+
+
 @pytest.mark.parametrize(
     "fields",
     [

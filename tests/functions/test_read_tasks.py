@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tasklib import clock
+from tasklib.listing import list_page
 from tasklib.task import Status, created_key, list_shard
 
 from .conftest import Stack
@@ -102,6 +103,24 @@ def test_the_list_filters_by_status(stack: Stack, get: Get) -> None:
     done = submit_many(stack, 3, first=30, status=Status.COMPLETED)
     submit_many(stack, 110, first=33)
     assert all_pages(get, status="COMPLETED", limit="2") == [[done[2], done[1]], [done[0]]]
+
+
+def test_a_small_page_does_not_crawl_through_expired_tasks(
+    stack: Stack, load: Callable[[str], ModuleType], get: Get
+) -> None:
+    (oldest,) = submit_many(stack, 1)
+    submit_many(stack, 120, first=1, expires_at=clock.now() // 1000 - 1)
+    queries: list[Any] = []
+
+    def count(**call: Any) -> None:
+        queries.append(call["params"])
+
+    stack.dynamodb.meta.events.register("before-call.dynamodb.Query", count)
+    page = list_page(stack.store, shards=3, status=None, limit=1, place=None)
+    stack.dynamodb.meta.events.unregister("before-call.dynamodb.Query", count)
+    assert [task.task_id for task in page.tasks] == [oldest]
+    assert len(queries) <= 2 * 3
+    assert all_pages(get, limit="1") == [[oldest]]
 
 
 def test_a_page_of_a_rare_status_ends_after_a_thousand_entries(

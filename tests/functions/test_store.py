@@ -45,6 +45,13 @@ class TestSubmission:
         task = stack.submit("t")
         assert stack.store.create(task, TaskData("payload", "{}"), data_lifetime=0) is None
 
+    def test_by_two_clients_at_the_same_moment_is_won_by_one(self, stack: Stack) -> None:
+        task = stack.submit("t")  # same millisecond, same correlation id
+        existing = stack.store.create(
+            replace(task, content_hash="other"), TaskData("payload", "[]"), data_lifetime=0
+        )
+        assert existing == stack.record("t")
+
     def test_keeps_large_data_in_an_item_of_its_own(self, stack: Stack) -> None:
         task = stack.submit("t", payload=LARGE.text)
         assert sorted(item["part"]["S"] for item in stack.items()) == [f"data#{task.content_hash}", "state"]

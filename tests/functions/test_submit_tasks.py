@@ -170,6 +170,14 @@ def test_bad_input_is_named_field_by_field_and_stores_nothing(
     assert stack.receive(stack.task_queue_url) == []
 
 
+def test_an_answer_to_very_many_errors_stays_small(post: Post) -> None:
+    status, problem, _ = post({f"unknown-{number}": 1 for number in range(50_000)})
+    assert status == 400
+    assert len(problem["errors"]) == 51
+    assert problem["errors"][-1] == {"field": "body", "message": "has 49951 more errors"}
+    assert len(json.dumps(problem)) < 20_000
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec=None)),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(codec=None)), inner),

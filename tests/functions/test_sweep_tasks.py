@@ -95,6 +95,6 @@ def test_a_restarted_task_is_queued_again_until_a_worker_claims_it(stack: Stack,
     stack.store.note_sent(stack.record("t"), clock.now() - 130_000)
     assert sweep() == 1
     run = stack.record("t").run
-    claim = {"claim_id": "c", "max_attempts": 3, "lease_until": clock.now() + 1000}
+    claim: dict[str, Any] = {"claim_id": "c", "max_attempts": 3, "lease_until": clock.now() + 1000}
     assert stack.store.claim("t", run, now=clock.now(), **claim)[0]
     assert sweep() == 0

@@ -78,12 +78,19 @@ def test_a_delivery_is_judged_by_its_record(fields: dict[str, Any], run: int, ve
     ],
 )
 def test_a_dead_letter_is_judged_by_its_record(fields: dict[str, Any], run: int, verdict: Verdict) -> None:
-    assert judge_letter(replace(TASK, **fields), run, NOW).verdict is verdict
+    assert judge_letter(replace(TASK, **fields), run, NOW, redriven=True).verdict is verdict
+
+
+def test_a_worker_s_own_letter_fails_no_task_that_can_run() -> None:
+    """It was written when the task was not there; one of the same ID was submitted since."""
+    assert judge_letter(TASK, 2, NOW, redriven=False).verdict is Verdict.DISCARD
+    failed = replace(TASK, status=Status.FAILED)
+    assert judge_letter(failed, 2, NOW, redriven=False).verdict is Verdict.BURY
 
 
 def test_messages_about_nothing_are_rejected() -> None:
     assert judge_delivery(None, 1, 3, NOW).verdict is Verdict.REJECT
-    assert judge_letter(None, 1, NOW).verdict is Verdict.REJECT
+    assert judge_letter(None, 1, NOW, redriven=True).verdict is Verdict.REJECT
 
 
 def test_completed_is_final() -> None:
@@ -126,4 +133,10 @@ def test_the_public_task_counts_retries_from_the_second_attempt() -> None:
         "updatedAt": "2027-01-15T08:00:00.000Z",
     }
     assert TASK.public(None)["truncated"] is True
-    assert TASK.public(None)["retries"] == 0
+
+
+def test_a_list_leaves_long_results_out() -> None:
+    long = replace(TASK, data=TaskData("answer", "x"), result='"' + "x" * 2000 + '"')
+    assert long.summary()["truncated"] is True
+    assert "result" not in long.summary()
+    assert "result" in long.public(long.data)

@@ -1,6 +1,10 @@
 """What the worker does with deliveries: each row of the delivery table, and each way that an attempt can end."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -8,14 +12,30 @@ from typing import Any
 import pytest
 from tasklib import clock
 from tasklib.clock import Deadline
-from tasklib.task import Status
-from tasklib.worker import Worker
+from tasklib.task import Status, TaskData
+from tasklib.task_processes import TaskProcesses
+from tasklib.worker import Worker, WorkerSettings
 
-from .conftest import Stack
+from tests.waiting import wait_for
+
+from . import ENVIRONMENT
+from .conftest import Stack, a_task
 
 
 def payload(**fields: object) -> str:
     return json.dumps(fields)
+
+
+def data(**fields: object) -> TaskData:
+    return TaskData("payload", json.dumps(fields))
+
+
+def _has_ended(pid: int) -> bool:
+    """Gone, or a zombie that nobody has waited for yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
 
 
 def visible_in(stack: Stack, url: str) -> int:
@@ -122,13 +142,21 @@ class TestAnAttempt:
         worker.work_off(stack.deliver(stack.submit("next")), Deadline(30_000))
         assert stack.record("next").status is Status.COMPLETED
 
-    @pytest.mark.parametrize("task_type", ["unspeakable", "verbose"])
+    @pytest.mark.parametrize("task_type", ["inexpressible", "endlessly-wordy"])
+    def test_that_fails_for_good_does_so_whatever_its_error_is(
+        self, stack: Stack, worker: Worker, deadline: Deadline, task_type: str
+    ) -> None:
+        worker.work_off(stack.deliver(stack.submit("t", task_type)), deadline)
+        assert stack.record("t").status is Status.FAILED
+        assert len(stack.record("t").error_message or "") <= 1000
+
+    @pytest.mark.parametrize("task_type", ["unspeakable", "verbose", "deep"])
     def test_whose_result_cannot_be_kept_fails_for_good(
         self, stack: Stack, worker: Worker, deadline: Deadline, task_type: str
     ) -> None:
         worker.work_off(stack.deliver(stack.submit("t", task_type)), deadline)
         assert stack.record("t").status is Status.FAILED
-        assert "the task's result is" in (stack.record("t").error_message or "")
+        assert "the task's result" in (stack.record("t").error_message or "")
 
 
 class TestATimeLimit:
@@ -162,6 +190,93 @@ class TestATimeLimit:
         assert worker.work_off(deliveries, Deadline(27_000)) == [deliveries[0].message_id]
         assert stack.record("t").attempts == 0
         assert visible_in(stack, stack.task_queue_url) == 1
+
+    def test_holds_for_processes_outside_of_the_group(
+        self, stack: Stack, worker: Worker, deadline: Deadline, tmp_path: Path
+    ) -> None:
+        work = payload(diary=str(tmp_path))
+        tasks = [stack.submit("daemonic", "daemonic", work), stack.submit("detached", "detached", work)]
+        began = time.monotonic()
+        worker.work_off(stack.deliver(*tasks), deadline)
+        assert stack.record("daemonic").status is Status.COMPLETED
+        assert stack.record("detached").status is Status.RETRYING
+        time.sleep(max(0, began + 1.5 - time.monotonic()))
+        assert not (tmp_path / "late").exists()
+
+    def test_ends_early_enough_to_settle_when_aws_was_slow(
+        self, stack: Stack, processes: TaskProcesses, tmp_path: Path
+    ) -> None:
+        def slow(**_: object) -> None:
+            time.sleep(1.5)
+
+        stack.submit("t", "busy", payload(diary=str(tmp_path), seconds=20))
+        deliveries = stack.deliver(stack.record("t"))
+        stack.dynamodb.meta.events.register("before-call.dynamodb.UpdateItem", slow)
+        short = Worker(
+            stack.store,
+            stack.task_queue,
+            stack.dead_letter_queue,
+            processes,
+            WorkerSettings.from_environment(ENVIRONMENT | {"WORKER_TIMEOUT_SECONDS": "7"}),
+        )
+        deadline = Deadline(5_200)
+        try:
+            short.work_off(deliveries, deadline)
+        finally:
+            stack.dynamodb.meta.events.unregister("before-call.dynamodb.UpdateItem", slow)
+        assert deadline.remaining() > 0
+        assert stack.record("t").status is Status.RETRYING
+
+
+class TestAProcess:
+    @pytest.mark.parametrize("what", ["alarm", "directory", "environment", "umask"])
+    def test_that_a_task_left_untidy_is_not_used_again(self, processes: TaskProcesses, what: str) -> None:
+        with processes.lend() as process:
+            processes.run(process, a_task("t", "untidy"), data(what=what), 5)
+        assert not process.alive
+
+    def test_is_used_again_after_a_success_and_not_after_a_failure(self, processes: TaskProcesses) -> None:
+        task = a_task("t", "process")
+        with processes.lend() as process:
+            first = processes.run(process, task, data(), 5)
+        with processes.lend() as process:
+            second = processes.run(process, task, data(fail=True), 5)
+        with processes.lend() as process:
+            third = processes.run(process, task, data(), 5)
+        assert second.error == "RuntimeError: told to"
+        assert first.result != third.result
+
+    def test_can_be_had_after_the_fork_server_and_an_idle_process_died_together(
+        self, processes: TaskProcesses
+    ) -> None:
+        with processes.lend() as process:
+            pass
+        parent = int(Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[1])
+        os.kill(process.pid, signal.SIGKILL)
+        os.kill(parent, signal.SIGKILL)
+        wait_for(lambda: _has_ended(parent), "the end of the fork server")
+        for _ in range(2):
+            with processes.lend() as process:
+                ending = processes.run(process, a_task("t", "process"), data(), 5)
+            assert ending.result == str(process.pid)
+
+    def test_shows_what_a_task_printed_before_it_died(self) -> None:
+        code = (
+            "from tasklib.task_processes import TaskProcesses\n"
+            "from tests.functions.test_worker import data\n"
+            "from tests.functions.conftest import a_task\n"
+            "processes = TaskProcesses()\n"
+            "with processes.lend() as process:\n"
+            "    processes.run(process, a_task('t', 'chatty'), data(), 5)\n"
+        )
+        root = Path(__file__).resolve().parents[2]
+        paths = [Path(__file__).parent / "sample_types", root / "functions", root]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
+        environment.pop("PYTHONUNBUFFERED", None)
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+        )
+        assert "printed by a task" in done.stderr
 
 
 class TestABatch:
@@ -261,6 +376,23 @@ class TestADelivery:
         record = stack.record("t")
         assert (record.status, record.attempts) == (Status.FAILED, 3)
         assert record.error_message == "the worker died during attempt 3, and no attempts are left"
+        assert len(stack.letters()) == 1
+
+    def test_that_names_another_type_runs_under_that_of_its_record(
+        self, stack: Stack, worker: Worker, deadline: Deadline
+    ) -> None:
+        stack.submit("t", "stubborn", attempts=1)
+        for task_type in ("gone", "echo"):
+            body = json.dumps({"taskId": "t", "run": 1, "type": task_type, "correlationId": "c"})
+            worker.work_off(stack.deliver(body), deadline)
+        assert stack.record("t").error_message == "RuntimeError: as ever"
+
+    @pytest.mark.parametrize("run", ["true", "0", "-1", "1.5", "1" * 40])
+    def test_with_a_run_that_is_none_is_dead_lettered(
+        self, stack: Stack, worker: Worker, deadline: Deadline, run: str
+    ) -> None:
+        stack.submit("t")
+        assert worker.work_off(stack.deliver(f'{{"taskId":"t","run":{run},"type":"echo"}}'), deadline) == []
         assert len(stack.letters()) == 1
 
     def test_of_an_unknown_type_is_buried(self, stack: Stack, worker: Worker, deadline: Deadline) -> None:

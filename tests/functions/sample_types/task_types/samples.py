@@ -64,6 +64,77 @@ def lingering(data: Any, attempt: Attempt) -> str:
     return "done"
 
 
+@task_type("daemonic")
+def daemonic(data: Any, attempt: Attempt) -> str:
+    """Leaves a process behind that is neither its child nor of its session."""
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            time.sleep(0.5)
+            (Path(data["diary"]) / "late").touch()
+        os._exit(0)
+    os.wait()
+    return "done"
+
+
+@task_type("detached", time_limit_seconds=0.5)
+def detached(data: Any, attempt: Attempt) -> None:
+    """Overruns its limit, as does the process that it started in a session of its own."""
+    late = f"import time, pathlib; time.sleep(1); pathlib.Path({data['diary']!r}, 'late').touch()"
+    subprocess.Popen([sys.executable, "-c", late], start_new_session=True)
+    time.sleep(30)
+
+
+@task_type("untidy")
+def untidy(data: Any, attempt: Attempt) -> str:
+    """Changes what the next attempt in the same process would find."""
+    match data["what"]:
+        case "alarm":
+            signal.alarm(1)
+        case "directory":
+            os.chdir("/")
+        case "environment":
+            os.environ["FAILURE_RATE"] = "1"
+        case _:
+            os.umask(0o777)
+    return "done"
+
+
+@task_type("process")
+def process(data: Any, attempt: Attempt) -> int:
+    if data.get("fail"):
+        raise RuntimeError("told to")
+    return os.getpid()
+
+
+@task_type("chatty")
+def chatty(data: Any, attempt: Attempt) -> None:
+    print("printed by a task")  # noqa: T201 - what it is about
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@task_type("inexpressible")
+def inexpressible(data: Any, attempt: Attempt) -> None:
+    class MuteError(PermanentError):
+        def __str__(self) -> str:
+            raise ValueError("no words")
+
+    raise MuteError
+
+
+@task_type("endlessly-wordy")
+def endlessly_wordy(data: Any, attempt: Attempt) -> None:
+    raise PermanentError("y" * 5_000_000)
+
+
+@task_type("deep")
+def deep(data: Any, attempt: Attempt) -> Any:
+    result: list[Any] = []
+    for _ in range(300):
+        result = [result]
+    return result
+
+
 @task_type("suicidal")
 def suicidal(data: Any, attempt: Attempt) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
