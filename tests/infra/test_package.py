@@ -389,6 +389,8 @@ def unpacked(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("dev", "submit-tasks"),
         ("dev", "read-tasks"),
         ("dev", "process-tasks"),
+        ("dev", "retry-tasks"),
+        ("dev", "sweep-tasks"),
         ("dev", "monitor-dlq"),
         ("local", "monitor-dlq"),
     ],
