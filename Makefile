@@ -1,10 +1,15 @@
 .DEFAULT_GOAL := help
-.PHONY: help local test check format smoke load lock clean
+.PHONY: help local test verify check chaos outage killer format smoke load lock clean
 .DELETE_ON_ERROR:
+# Packages are installed without bytecode, which takes longer than to fetch them; what is imported is compiled
+# once, then, and kept.
+unexport PYTHONDONTWRITEBYTECODE
+PIP_INSTALL := -m pip install -q --disable-pip-version-check --no-compile
 
 PYTHON ?= python3
 URL ?= http://tasks.execute-api.localhost:4566
 COUNT ?= 500
+SEED ?=
 CONCURRENCY ?= 20
 LOCK_NOTE := Every package of an environment, exactly: a constraint for pip, not a list. Made with: make lock
 
@@ -14,8 +19,13 @@ help:  ## Show what there is to make
 local: .venv/.run .venv/.emulator  ## The whole system on this machine; prints its URL
 	@.venv/bin/python -m local up $(ARGS)
 
-test: check .venv/.emulator  ## Every check and test, in under five minutes
+test:  ## Every check and test, in under five minutes
+	@$(MAKE) --no-print-directory -j 2 .venv/.dev .venv/.emulator
+	@$(MAKE) --no-print-directory check
 	.venv/bin/python -m pytest -n 2 --dist loadgroup
+
+verify: .venv/.dev .venv/.emulator  ## The proofs that take longer than that
+	.venv/bin/python -m pytest -m long
 
 check: .venv/.dev  ## Format, lint, types
 	.venv/bin/ruff format --check .
@@ -25,6 +35,18 @@ check: .venv/.dev  ## Format, lint, types
 format: .venv/.dev  ## Put the code into its standard form
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
+
+chaos: COUNT = 2000
+chaos: .venv/.dev .venv/.emulator  ## COUNT tasks (2000) under every fault at once, drawn from SEED
+	@.venv/bin/python -m tests.chaos --count $(COUNT) $(if $(SEED),--seed $(SEED))
+
+outage: .venv/.dev .venv/.emulator  ## DynamoDB down for a minute in the middle of 200 tasks, twice
+	@.venv/bin/python -m tests.chaos outage --worker-timeout 120
+	@.venv/bin/python -m tests.chaos outage --worker-timeout 10
+
+killer: .venv/.dev .venv/.emulator  ## One task of a hundred kills a process that it runs in, twice
+	@.venv/bin/python -m tests.chaos killer --victim worker
+	@.venv/bin/python -m tests.chaos killer --victim itself
 
 smoke: .venv/.run  ## Submit a few tasks to URL and wait for them
 	@.venv/bin/python -m client smoke $(URL)
@@ -39,23 +61,23 @@ load: .venv/.run  ## Submit COUNT tasks to URL, CONCURRENCY at a time
 	$(PYTHON) -m venv .venv
 
 .venv/.run: requirements.txt requirements-client.txt requirements-lock.txt | .venv/bin/python
-	.venv/bin/python -m pip install -q --disable-pip-version-check -r requirements.txt -r requirements-client.txt
+	.venv/bin/python $(PIP_INSTALL) -r requirements.txt -r requirements-client.txt
 	@touch $@
 
 .venv/.dev: requirements-dev.txt .venv/.run
-	.venv/bin/python -m pip install -q --disable-pip-version-check -r requirements-dev.txt
+	.venv/bin/python $(PIP_INSTALL) -r requirements-dev.txt
 	@touch $@
 
 .venv/.emulator: requirements-local.txt requirements-local-lock.txt | .venv/bin/python
 	.venv/bin/python -m venv .venv/emulator
-	.venv/emulator/bin/python -m pip install -q --disable-pip-version-check -r requirements-local.txt
+	.venv/emulator/bin/python $(PIP_INSTALL) -r requirements-local.txt
 	@touch $@
 
 lock: .venv/bin/python  ## Look up what each direct pin brings along, and pin that too
 	truncate -s 0 requirements-lock.txt requirements-local-lock.txt
 	rm -rf build/lock build/lock-local
-	$(PYTHON) -m venv build/lock && build/lock/bin/python -m pip install -q -r requirements-dev.txt
-	$(PYTHON) -m venv build/lock-local && build/lock-local/bin/python -m pip install -q -r requirements-local.txt
+	$(PYTHON) -m venv build/lock && build/lock/bin/python $(PIP_INSTALL) -r requirements-dev.txt
+	$(PYTHON) -m venv build/lock-local && build/lock-local/bin/python $(PIP_INSTALL) -r requirements-local.txt
 	{ echo '# $(LOCK_NOTE)'; build/lock/bin/python -m pip freeze; } > requirements-lock.txt
 	{ echo '# $(LOCK_NOTE)'; build/lock-local/bin/python -m pip freeze; } > requirements-local-lock.txt
 	rm -rf build/lock build/lock-local

@@ -1,4 +1,4 @@
-"""What people run against a deployed stack: a smoke test, a load test, and the Python client under both.
+"""What people run against a deployed URL: smoke test, load test, retry of failed tasks, and a Python client.
 
 `python -m client --help` lists the commands; `client.api` is what another program imports.
 """

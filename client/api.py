@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self, TypeVar, cast
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 from uuid import uuid4
 
 import httpx
@@ -37,6 +37,39 @@ MAX_ANSWER_BYTES = 10 * 1024 * 1024
 FINISHED_STATUSES = frozenset({"COMPLETED", "FAILED", "CANCELLED"})
 
 FieldT = TypeVar("FieldT")
+AnswerT = TypeVar("AnswerT")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastAttempt:
+    """An attempt that ended, as a task's history tells it.
+
+    Attributes:
+        run: the run that it was part of.
+        attempt: its number within that run, from 1.
+        started_at: when it was claimed.
+        duration_seconds: how long it took; None when its worker died, and nobody saw when.
+        error_message: the start of its error; None when it ended well.
+    """
+
+    run: int
+    attempt: int
+    started_at: datetime
+    duration_seconds: float | None = None
+    error_message: str | None = None
+
+    @classmethod
+    def from_json(cls, value: object) -> Self:
+        """Read an attempt from the API's JSON; raises as `Task.from_json`."""
+        fields = _fields(value)
+        milliseconds = _optional(fields, "durationMs", int)
+        return cls(
+            run=_required(fields, "run", int),
+            attempt=_required(fields, "attempt", int),
+            started_at=datetime.fromisoformat(_required(fields, "startedAt", str)),
+            duration_seconds=None if milliseconds is None else milliseconds / 1000,
+            error_message=_optional(fields, "errorMessage", str),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,9 +87,11 @@ class Task:
         created_at: when it was accepted.
         updated_at: when it last changed.
         answer: its data, when that is a string.
-        payload: its data, when that is an object.
+        payload: its data, when that is an object. A list leaves large data out: neither is there then.
         error_message: the error of its last failed attempt.
         result: what its function returned.
+        history: the last attempts that ended, over all runs, the oldest first. The API keeps a few, and
+            none of a task that succeeded at once.
     """
 
     task_id: str
@@ -72,6 +107,7 @@ class Task:
     payload: Mapping[str, Any] | None = None
     error_message: str | None = None
     result: object = None
+    history: Sequence[PastAttempt] = ()
 
     @property
     def finished(self) -> bool:
@@ -85,9 +121,7 @@ class Task:
         Raises:
             ValueError: a field is missing or of another type; the message names it.
         """
-        if not isinstance(value, dict):
-            raise ValueError("not an object")
-        fields = cast("dict[str, object]", value)
+        fields = _fields(value)
         return cls(
             task_id=_required(fields, "taskId", str),
             type=_required(fields, "type", str),
@@ -102,6 +136,29 @@ class Task:
             payload=cast("dict[str, Any] | None", _optional(fields, "payload", dict)),
             error_message=_optional(fields, "errorMessage", str),
             result=fields.get("result"),
+            history=tuple(
+                map(PastAttempt.from_json, cast("list[object]", _optional(fields, "history", list) or []))
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Some tasks of a list, the newest first, and where it goes on; `next_cursor` is None at its end.
+
+    A page can be short, or empty, and not be the last.
+    """
+
+    tasks: Sequence[Task]
+    next_cursor: str | None
+
+    @classmethod
+    def from_json(cls, value: object) -> Self:
+        """Read a page from the API's JSON; raises as `Task.from_json`."""
+        fields = _fields(value)
+        return cls(
+            tasks=tuple(map(Task.from_json, cast("list[object]", _required(fields, "tasks", list)))),
+            next_cursor=_optional(fields, "nextCursor", str),
         )
 
 
@@ -191,20 +248,78 @@ class TasksClient:
         """
         return await self._task("GET", f"/tasks/{quote(task_id, safe='')}", task_id)
 
+    async def retry(self, task_id: str) -> Task:
+        """Start a FAILED task anew and return it in its new run.
+
+        Safe to repeat: until a worker has claimed the new run, that run's message is sent again; after
+        that the answer is 409.
+
+        Raises:
+            StatusError: 404 when there is no such task, 409 when it has not failed or its data is gone;
+                otherwise as `submit`.
+            NoAnswerError: no answer; the task may have been started anew.
+            BadAnswerError: the answer is not this API's.
+        """
+        return await self._task("POST", f"/tasks/{quote(task_id, safe='')}/retry", task_id)
+
+    async def page(
+        self, *, status: str | None = None, limit: int | None = None, cursor: str | None = None
+    ) -> Page:
+        """Read one page of the list of tasks.
+
+        Args:
+            status: of the tasks; None for any.
+            limit: tasks of the page at most, 1 to 100; the API's default when None.
+            cursor: the `next_cursor` of the page before; None for the newest tasks.
+
+        Raises:
+            StatusError: 400 for what is wrong with these; otherwise as `submit`.
+            NoAnswerError: no answer.
+            BadAnswerError: the answer is not this API's.
+        """
+        given = {"status": status, "limit": limit, "cursor": cursor}
+        query = urlencode({name: value for name, value in given.items() if value is not None})
+        page = await self._ask(
+            "GET", f"/tasks?{query}" if query else "/tasks", Page.from_json, "a page of tasks"
+        )
+        if page.next_cursor is not None and page.next_cursor == cursor:
+            raise BadAnswerError("a page of tasks that leads back to itself")
+        return page
+
+    async def list(
+        self, *, status: str | None = None, limit: int | None = None, cursor: str | None = None
+    ) -> AsyncIterator[Page]:
+        """Read the list of tasks page by page, each when it is asked for. Arguments and errors as `page`.
+
+        An error ends the iteration; `cursor` of the last page that came takes it up again. Tasks that are
+        submitted meanwhile are newer than the first page, and none of the others comes twice.
+        """
+        while True:
+            page = await self.page(status=status, limit=limit, cursor=cursor)
+            yield page
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
     async def _task(self, method: str, path: str, task_id: str, body: object = None) -> Task:
+        task = await self._ask(method, path, Task.from_json, "a task", body)
+        if task.task_id != task_id:
+            raise BadAnswerError(f"with another task: {excerpt(task.task_id)}")
+        return task
+
+    async def _ask(
+        self, method: str, path: str, read: Callable[[object], AnswerT], what: str, body: object = None
+    ) -> AnswerT:
         status, headers, content = await self._exchange(method, path, body)
         if not 200 <= status < 300:
             raise from_answer(status, headers, content)
         try:
-            task = Task.from_json(json.loads(content))
+            return read(json.loads(content))
         except (ValueError, RecursionError) as error:
             kind = excerpt(headers.get("content-type", "no content type"))
             raise BadAnswerError(
-                f"{status} with {kind}, which is not a task: {excerpt(str(error))}"
+                f"{status} with {kind}, which is not {what}: {excerpt(str(error))}"
             ) from None
-        if task.task_id != task_id:
-            raise BadAnswerError(f"{status} with another task: {excerpt(task.task_id)}")
-        return task
 
     async def _exchange(self, method: str, path: str, body: object) -> tuple[int, httpx.Headers, bytes]:
         # Escaped by json.dumps, so that even half a surrogate pair arrives, and the API can refuse it.
@@ -229,6 +344,12 @@ class TasksClient:
             finally:
                 self._idle.append(connection)
         return response.status_code, response.headers, bytes(received)
+
+
+def _fields(value: object) -> Mapping[str, object]:
+    if not isinstance(value, dict):
+        raise ValueError("not an object")
+    return cast("dict[str, object]", value)
 
 
 def _required(fields: Mapping[str, object], name: str, kind: type[FieldT]) -> FieldT:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import re
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, NoReturn, cast
 
@@ -15,20 +16,24 @@ from client.advice import explain
 from client.api import REQUEST_TIMEOUT_SECONDS, TasksClient
 from client.load import LoadReport, load
 from client.report import Advance, Report
+from client.retry import RetryReport, failed, named, retry
 from client.smoke import CONCURRENCY, SmokeReport, smoke
 from client.terminal import progress, show
 from client.work import Work
+
+#: What the API takes as a task ID.
+TASK_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 #: The longest time that an option takes, in seconds.
 LONGEST_SECONDS = 86_400
 
 EXIT_CODES = """
-Exit codes: 0 every task finished (load: was accepted), 1 not every one, 2 wrong usage, 3 the URL could not
-be reached, 4 it answered with an error or is another service, 130 interrupted.
+Exit codes: 0 every task finished (load: was accepted, retry: was started anew), 1 not every one, 2 wrong
+usage, 3 the URL could not be reached, 4 it answered with an error or is another service, 130 interrupted.
 """
 
 app = typer.Typer(
-    help="Try and measure a deployed stack.",
+    help="Try and measure a deployed stack, and start its failed tasks anew.",
     epilog=EXIT_CODES,
     no_args_is_help=True,
     add_completion=False,
@@ -66,6 +71,12 @@ def _payload(text: str) -> dict[str, Any]:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON number")
+
+
+def _task_id(text: str) -> str:
+    if not TASK_ID.fullmatch(text):
+        raise typer.BadParameter(f"{text!r:.150} is no task ID: 1 to 128 of A-Z a-z 0-9 . _ : -")
+    return text
 
 
 Url = Annotated[str, typer.Argument(parser=_url, help="Of the API: the stack's output apiUrl.")]
@@ -136,6 +147,34 @@ def load_command(
     _conduct(run, report, as_json=as_json, request_timeout=request_timeout, connections=concurrency)
 
 
+@app.command("retry", epilog=EXIT_CODES)
+def retry_command(
+    *,
+    url: Url,
+    task_ids: Annotated[
+        list[str] | None,
+        typer.Argument(parser=_task_id, metavar="TASK_ID", help="The tasks to start anew."),
+    ] = None,
+    all_failed: Annotated[bool, typer.Option("--all-failed", help="Start every FAILED task anew.")] = False,
+    concurrency: Annotated[int, typer.Option(min=1, max=100, help="Tasks at a time.")] = CONCURRENCY,
+    as_json: AsJson = False,
+) -> None:
+    """Start failed tasks anew: a new run, with all of its attempts.
+
+    Prints how many were, and which were not and why: a task that has not failed, or that is not there, is
+    left alone. Transient errors are tried again and counted; that is safe, a task gets one new run of it.
+    """
+    if all_failed == bool(task_ids):
+        raise typer.BadParameter("give either task IDs or --all-failed")
+    report = RetryReport(url)
+
+    async def run(tasks: TasksClient, advance: Advance) -> None:
+        names = failed(tasks, report) if all_failed else named(task_ids or [], report)
+        await retry(tasks, names, report, concurrency=concurrency, advance=advance)
+
+    _conduct(run, report, as_json=as_json, request_timeout=REQUEST_TIMEOUT_SECONDS, connections=concurrency)
+
+
 def _conduct(
     run: Callable[[TasksClient, Advance], Awaitable[None]],
     report: Report,
@@ -144,7 +183,7 @@ def _conduct(
     request_timeout: float,
     connections: int,
 ) -> NoReturn:
-    """Run a test to its end or to Ctrl-C, print its report, exit with its outcome."""
+    """Let a run go to its end or to Ctrl-C, print its report, exit with its outcome."""
 
     try:
         client = TasksClient(report.url, timeout=request_timeout, connections=connections)
@@ -156,13 +195,13 @@ def _conduct(
             await run(client, advance)
 
     try:
-        with progress(report.bars) as advance:
+        with progress(report) as advance:
             asyncio.run(main(advance))
     except KeyboardInterrupt:
         report.interrupted = True
     if as_json:
         typer.echo(json.dumps(report.as_json()))
-    elif report.error is None or any(report.latencies.values()):
+    elif report.error is None or report.has_content:
         show(report)
     if report.error is not None:
         typer.echo(f"Error: {explain(report.error, report.url)}", err=True)

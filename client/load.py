@@ -57,7 +57,7 @@ class LoadReport(Report):
         return self.accepted == self.count
 
     @property
-    def bars(self) -> Mapping[str, int]:
+    def bars(self) -> Mapping[str, int | None]:
         return {"answered": self.count}
 
     @property

@@ -1,17 +1,20 @@
-"""What a smoke or load test hands back: how it ended, what it measured, what to exit with."""
+"""What a run hands back: how it ended, what it did and measured, what to exit with."""
 
 from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any
 
 from client.errors import NoAnswerError, TasksError
 from client.measure import Latencies
+
+#: Single tasks that the text of a report names; the JSON has them all.
+NAMED_TASKS = 3
 
 #: Called with the name of a progress bar whenever one more of its steps is done.
 Advance = Callable[[str], None]
@@ -33,7 +36,7 @@ class Outcome(StrEnum):
 
 
 class Report(ABC):
-    """The measurements of one run, filled in while it goes on: an interrupted run has its report too.
+    """What one run did, filled in while it goes on: an interrupted run has its report too.
 
     Attributes:
         url: of the API.
@@ -59,8 +62,8 @@ class Report(ABC):
 
     @property
     @abstractmethod
-    def bars(self) -> Mapping[str, int]:
-        """The progress bars of this run: names and the number of steps of each."""
+    def bars(self) -> Mapping[str, int | None]:
+        """The progress bars of this run: names, and the number of steps of each, None while it is not known."""
 
     @property
     @abstractmethod
@@ -81,6 +84,11 @@ class Report(ABC):
     @abstractmethod
     def details(self) -> Mapping[str, Any]:
         """What the JSON of this kind of run has besides the fields of every report."""
+
+    @property
+    def has_content(self) -> bool:
+        """True when there is something to show besides an error that ended the run."""
+        return any(self.latencies.values())
 
     @property
     def outcome(self) -> Outcome:
@@ -124,3 +132,14 @@ class Report(ABC):
             "errors": dict(self.errors),
             **self.details,
         }
+
+
+def counts(counter: Mapping[Any, int]) -> str:
+    """Names with their numbers, as one line."""
+    return ", ".join(f"{name}: {number}" for name, number in counter.items())
+
+
+def first(names: Sequence[str]) -> str:
+    """The first few of many, as one line that says how many more there are."""
+    more = len(names) - NAMED_TASKS
+    return "; ".join(names[:NAMED_TASKS]) + (f"; and {more} more" if more > 0 else "")

@@ -28,7 +28,7 @@ from client.api import Task, TasksClient
 from client.backoff import ATTEMPTS, repeat
 from client.errors import TasksError, excerpt
 from client.measure import Latencies
-from client.report import Advance, Report
+from client.report import Advance, Report, counts, first
 from client.work import Work
 
 #: Requests under way at once.
@@ -36,9 +36,6 @@ CONCURRENCY = 10
 
 #: Most polls in a second, over all tasks: half of what a stack's API allows by default.
 POLLS_PER_SECOND = 50
-
-#: Names of single tasks in the text report; the JSON has them all.
-NAMED_TASKS = 3
 
 
 @dataclass(slots=True)
@@ -110,7 +107,7 @@ class SmokeReport(Report):
         return len(self.finished) == self.count
 
     @property
-    def bars(self) -> Mapping[str, int]:
+    def bars(self) -> Mapping[str, int | None]:
         return {"submitted": self.count, "finished": self.count}
 
     @property
@@ -122,13 +119,15 @@ class SmokeReport(Report):
         failed = [f"{task.task_id} {excerpt(task.error_message or '')}" for task in self._with("FAILED")]
         waiting = [f"{task.task_id} {excerpt(task.status)}" for task in self.submitted if not task.finished]
         return {
-            "status": _counts(Counter(excerpt(task.status) for task in self.submitted)),
-            "attempts": _counts(self._attempts()),
+            "status": counts(Counter(excerpt(task.status) for task in self.submitted)),
+            "attempts": counts(self._attempts()),
             "not submitted": str(self.count - len(self.submitted) or ""),
-            "errors": _counts(self.errors),
-            "failed": _first(failed),
-            "unfinished": _first(waiting),
-            "resolution": f"a finish was seen at most {self._resolution():.3f} s late" if self.finished else "",
+            "errors": counts(self.errors),
+            "failed": first(failed),
+            "unfinished": first(waiting),
+            "resolution": f"a finish was seen at most {self._resolution():.3f} s late"
+            if self.finished
+            else "",
         }
 
     @property
@@ -222,12 +221,3 @@ class _Pace:
         turn = max(now, self._next)
         self._next = turn + self._gap
         await asyncio.sleep(turn - now)
-
-
-def _counts(counter: Counter[Any]) -> str:
-    return ", ".join(f"{name}: {number}" for name, number in counter.items())
-
-
-def _first(names: list[str]) -> str:
-    more = len(names) - NAMED_TASKS
-    return "; ".join(names[:NAMED_TASKS]) + (f"; and {more} more" if more > 0 else "")

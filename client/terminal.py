@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import typer
@@ -14,8 +14,8 @@ from client.report import Advance, Outcome, Report
 
 
 @contextmanager
-def progress(bars: Mapping[str, int]) -> Generator[Advance]:
-    """Progress bars by name and number of steps, on stderr; nothing where that is not a terminal."""
+def progress(report: Report) -> Generator[Advance]:
+    """The progress bars of a run, on stderr; nothing where that is not a terminal."""
     columns = (
         TextColumn("{task.description:>9}"),
         BarColumn(),
@@ -25,8 +25,9 @@ def progress(bars: Mapping[str, int]) -> Generator[Advance]:
     console = Console(stderr=True)
     # isatty and not the console's own judgement: FORCE_COLOR asks for colour, not for a moving display.
     with Progress(*columns, console=console, disable=not sys.stderr.isatty()) as display:
-        ids = {name: display.add_task(name, total=steps) for name, steps in bars.items()}
-        yield lambda name: display.advance(ids[name])
+        ids = {name: display.add_task(name, total=steps) for name, steps in report.bars.items()}
+        # How many steps there are may have become known meanwhile.
+        yield lambda name: display.update(ids[name], advance=1, total=report.bars[name])
 
 
 def show(report: Report) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
+from urllib.parse import parse_qs, unquote, urlsplit
 
 #: Answers a request in place of the API, or does worse.
 Fault = Callable[["Handler"], None]
@@ -101,10 +102,14 @@ class FakeApi:
             assert self.changed.wait_for(condition, seconds), f"not so within {seconds} s"
 
     def answer(self, handler: Handler, method: str, path: str, body: Any) -> None:
-        path = path.removeprefix(self.prefix)
-        match method, path.strip("/").split("/"):
+        url = urlsplit(path.removeprefix(self.prefix))
+        match method, [unquote(segment) for segment in url.path.strip("/").split("/")]:
             case "POST", ["tasks"]:
                 self._submit(handler, body)
+            case "POST", ["tasks", task_id, "retry"]:
+                self.retry(task_id)(handler)
+            case "GET", ["tasks"]:
+                self._list(handler, {name: values[0] for name, values in parse_qs(url.query).items()})
             case "GET", ["tasks", task_id] if task_id in self.stored:
                 handler.send(200, self._poll(self.stored[task_id]))
             case _:
@@ -125,6 +130,40 @@ class FakeApi:
                 timer.daemon = True
                 timer.start()
             return 202, fields
+
+    def store_failed(self, *task_ids: str) -> None:
+        """Have tasks that ended FAILED, the last one the newest."""
+        for task_id in task_ids:
+            self.store({"taskId": task_id, "answer": "x"})
+            self.stored[task_id].fields |= {"status": "FAILED", "attempts": 3, "retries": 2}
+
+    def retry(self, task_id: str) -> Fault:
+        """Start a task anew as POST /tasks/{taskId}/retry does. Returns the answer."""
+        with self.changed:
+            if task_id not in self.stored:
+                return problem(404, "Not Found", f"There is no task {task_id}.")
+            fields = self.stored[task_id].fields
+            if fields["status"] == "FAILED":
+                fields |= {"status": "PENDING", "attempts": 0, "retries": 0, "run": fields["run"] + 1}
+            elif (fields["status"], fields["attempts"]) != ("PENDING", 0) or fields["run"] == 1:
+                detail = f"Task {task_id} is {fields['status']}; only FAILED can be retried."
+                return problem(409, "Conflict", detail)
+            location = {"Location": f"/tasks/{task_id}"}
+            return lambda handler: handler.send(202, fields, location)
+
+    def _list(self, handler: Handler, query: dict[str, str]) -> None:
+        """Newest first; a cursor is the number of the last task of the page before."""
+        with self.changed:
+            newest_first = sorted(self.stored.values(), key=lambda stored: -stored.number)
+            below = int(query.get("cursor", len(newest_first)))
+            rest = [
+                one
+                for one in newest_first
+                if one.number < below and ("status" not in query or one.fields["status"] == query["status"])
+            ]
+            page = rest[: int(query.get("limit", 20))]
+            cursor = {"nextCursor": str(page[-1].number)} if len(page) < len(rest) else {}
+            handler.send(200, {"tasks": [one.fields for one in page]} | cursor)
 
     def _submit(self, handler: Handler, body: Any) -> None:
         unknown = set(cast("dict[str, Any]", body)) - FIELDS
@@ -269,6 +308,12 @@ def close(handler: Handler) -> None:
 def lost_answer(handler: Handler) -> None:
     """The task is accepted, the answer is lost."""
     handler.api.store(handler.body)
+    handler.reset()
+
+
+def lost_retry(handler: Handler) -> None:
+    """The task is started anew, the answer is lost."""
+    handler.api.retry(handler.path.split("/")[-2])
     handler.reset()
 
 

@@ -6,19 +6,21 @@ import asyncio
 import gzip
 import socket
 from collections.abc import Awaitable, Callable
-from datetime import UTC
+from datetime import UTC, datetime
+from typing import TypeVar
 from uuid import UUID
 
 import pytest
 
 from client import api as client_api
 from client.address import base_url
-from client.api import Task, TasksClient
+from client.api import Page, PastAttempt, Task, TasksClient
 from client.errors import EXCERPT_LENGTH, BadAnswerError, FieldError, NoAnswerError, StatusError, TasksError
 from tests.client.fake_api import (
     FakeApi,
     Fault,
     answer,
+    as_usual,
     close,
     drip,
     gateway,
@@ -30,11 +32,13 @@ from tests.client.fake_api import (
     truncated,
 )
 
+Answer = TypeVar("Answer")
 
-def call(url: str, request: Callable[[TasksClient], Awaitable[Task]], timeout: float = 20) -> Task:
+
+def call(url: str, request: Callable[[TasksClient], Awaitable[Answer]], timeout: float = 20) -> Answer:
     """One request by a client of its own."""
 
-    async def run() -> Task:
+    async def run() -> Answer:
         async with TasksClient(url, timeout=timeout) as client:
             return await request(client)
 
@@ -177,6 +181,79 @@ GOOD = (
     b'{"taskId": "t", "type": "simulate", "status": "PENDING", "attempts": 0, "retries": 0, "run": 1,'
     b' "version": 1, "createdAt": "2026-01-02T03:04:05.678Z", "updatedAt": "2026-01-02T03:04:05.678Z"}'
 )
+
+
+def test_a_task_tells_its_history(api: FakeApi) -> None:
+    history = (
+        b'[{"run": 1, "attempt": 3, "startedAt": "2026-01-02T03:04:05.000Z", "durationMs": 1250,'
+        b' "errorMessage": "bad"}, {"run": 2, "attempt": 1, "startedAt": "2026-01-02T03:05:05.000Z"}]'
+    )
+    api.always["GET"] = answer(200, GOOD.replace(b'"run": 1', b'"run": 2, "history": ' + history))
+    task = call(api.url, lambda client: client.get("t"))
+    first = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    assert task.history == (
+        PastAttempt(run=1, attempt=3, started_at=first, duration_seconds=1.25, error_message="bad"),
+        PastAttempt(run=2, attempt=1, started_at=first.replace(minute=5)),
+    )
+
+
+def test_retry_asks_for_a_new_run_and_returns_it(api: FakeApi) -> None:
+    api.store_failed("a:1")
+    task = call(api.url, lambda client: client.retry("a:1"))
+    assert (api.seen[0].method, api.seen[0].path, api.seen[0].body) == ("POST", "/tasks/a%3A1/retry", None)
+    assert (task.status, task.run, task.attempts) == ("PENDING", 2, 0)
+
+
+def test_a_page_is_asked_for_with_what_is_given(api: FakeApi) -> None:
+    api.store_failed("t")
+    page = call(api.url, lambda client: client.page())
+    assert ([task.task_id for task in page.tasks], page.next_cursor) == (["t"], None)
+    call(api.url, lambda client: client.page(status="FAILED", limit=7, cursor="9"))
+    assert [seen.path for seen in api.seen] == ["/tasks", "/tasks?status=FAILED&limit=7&cursor=9"]
+
+
+def test_a_list_is_read_page_by_page_to_its_end(api: FakeApi) -> None:
+    api.store_failed(*"abcde")
+
+    async def pages(client: TasksClient) -> list[Page]:
+        return [page async for page in client.list(status="FAILED", limit=2)]
+
+    assert [[task.task_id for task in page.tasks] for page in call(api.url, pages)] == [
+        ["e", "d"],
+        ["c", "b"],
+        ["a"],
+    ]
+
+
+def test_a_list_can_be_taken_up_again_after_an_error(api: FakeApi) -> None:
+    api.store_failed(*"abc")
+    api.faults["GET"].extend([as_usual, gateway(503, "x")])
+
+    async def names(client: TasksClient) -> str:
+        pages = client.list(limit=2)
+        seen = [await anext(pages)]
+        with pytest.raises(StatusError):
+            await anext(pages)
+        seen += [page async for page in client.list(cursor=seen[0].next_cursor)]
+        return "".join(task.task_id for page in seen for task in page.tasks)
+
+    assert call(api.url, names) == "cba"
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b'{"taskId": "t"}', "not a page of tasks: no tasks"),
+        (b'{"tasks": {}}', "tasks is not of type list"),
+        (b'{"tasks": [1]}', "not an object"),
+        (b'{"tasks": [], "nextCursor": 1}', "nextCursor is not of type str"),
+        (b'{"tasks": [], "nextCursor": "here"}', "leads back to itself"),
+    ],
+)
+def test_an_answer_that_is_no_page_is_a_bad_answer(api: FakeApi, content: bytes, says: str) -> None:
+    api.always["GET"] = answer(200, content)
+    with pytest.raises(BadAnswerError, match=says):
+        call(api.url, lambda client: client.page(cursor="here"))
 
 
 @pytest.mark.parametrize(

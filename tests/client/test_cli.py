@@ -149,6 +149,80 @@ def test_load_prints_throughput_latencies_and_errors(api: FakeApi) -> None:
     assert "p99" in out
 
 
+def test_retry_starts_the_named_tasks_anew(api: FakeApi) -> None:
+    api.store_failed("a", "b", "other")
+    code, out, err = run("retry", api.url, "a", "b", "a")
+    assert (code, err) == (0, "")
+    assert out.startswith("2 of 2 tasks started anew in ")
+    assert out.count("\n") == 1
+    assert {task_id for task_id, stored in api.stored.items() if stored.fields["run"] == 2} == {"a", "b"}
+
+
+def test_retry_starts_every_failed_task_anew_and_no_other(api: FakeApi) -> None:
+    api.store_failed(*[f"t{n}" for n in range(230)])
+    api.store({"taskId": "fine", "answer": "x"})
+    code, out, err = invoke("retry", api.url, "--all-failed")
+    assert (code, err) == (0, "")
+    assert out.startswith("230 of 230 tasks started anew in ")
+    assert [stored.fields["run"] for stored in api.stored.values()] == [2] * 230 + [1]
+    assert len(api.requests("POST")) == 230
+
+
+def test_retry_of_no_failed_task_is_a_success(api: FakeApi) -> None:
+    code, out, _ = invoke("retry", api.url, "--all-failed")
+    assert code == 0
+    assert out.startswith("0 of 0 tasks started anew")
+
+
+def test_retry_tells_what_it_left_alone_and_why(api: FakeApi) -> None:
+    api.store_failed("a")
+    api.store({"taskId": "fresh", "answer": "x"})
+    code, out, err = invoke("retry", api.url, "a", "fresh", "nobody")
+    assert (code, err) == (1, "")
+    assert [line.split(maxsplit=2) for line in out.splitlines()[1:]] == [
+        ["not", "failed", "1: Task fresh is PENDING; only FAILED can be retried."],
+        ["not", "found", "1: There is no task nobody."],
+    ]
+
+
+@pytest.mark.usefixtures("quick")
+def test_retry_json_is_one_object(api: FakeApi) -> None:
+    api.store_failed("a")
+    api.faults["POST"].append(gateway(503, "x"))
+    code, out, err = invoke("retry", api.url, "a", "nobody", "--json", "--concurrency", "1")
+    report = json.loads(out)
+    assert (code, err) == (1, "")
+    assert report.pop("elapsedSeconds") > 0
+    assert report == {
+        "url": api.url,
+        "outcome": "incomplete",
+        "error": None,
+        "count": 2,
+        "latencySeconds": {},
+        "errors": {"HTTP 503": 1},
+        "retried": 1,
+        "conflicts": 0,
+        "missing": 1,
+        "unanswered": 0,
+        "tasks": [
+            {"taskId": "a", "result": "retried", "run": 2, "detail": None},
+            {"taskId": "nobody", "result": "missing", "run": None, "detail": "There is no task nobody."},
+        ],
+    }
+
+
+@pytest.mark.usefixtures("quick")
+def test_retry_shows_what_was_done_before_it_was_refused(api: FakeApi) -> None:
+    api.store_failed("a", "b")
+    api.faults["POST"].extend([as_usual, html(403)])
+    code, out, err = invoke("retry", api.url, "a", "b", "--concurrency", "1")
+    assert code == 4
+    assert out.startswith("1 of 2 tasks started anew")
+    assert "unanswered    1: b" in out
+    assert err.count("\n") == 1
+    assert "403 Forbidden" in err
+
+
 def test_type_and_payload_reach_the_api(api: FakeApi) -> None:
     for command in ("smoke", "load"):
         code, _, _ = invoke(command, api.url, "--count", "1", "--type", "report", "--payload", '{"n": [1]}')
@@ -168,9 +242,9 @@ def test_exit_1_when_not_everything_finished_in_time(api: FakeApi) -> None:
 
 
 @pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("command", ["smoke", "load"])
-def test_exit_3_and_one_line_when_nothing_listens(command: str, closed_port: int) -> None:
-    code, out, err = invoke(command, f"http://tasks.execute-api.localhost:{closed_port}")
+@pytest.mark.parametrize("args", [["smoke"], ["load"], ["retry", "t"], ["retry", "--all-failed"]])
+def test_exit_3_and_one_line_when_nothing_listens(args: list[str], closed_port: int) -> None:
+    code, out, err = invoke(args[0], f"http://tasks.execute-api.localhost:{closed_port}", *args[1:])
     assert (code, out) == (3, "")
     assert err.count("\n") == 1
     assert err.startswith(f"Error: could not reach http://tasks.execute-api.localhost:{closed_port} (conn")
@@ -234,6 +308,11 @@ def test_a_process_shows_no_traceback(api: FakeApi) -> None:
         (["smoke", "http://h", "--payload", '{"n": NaN}'], "NaN"),
         (["load", "http://h", "--concurrency", "0"], "--concurrency"),
         (["load", "http://h", "--request-timeout", "-1"], "--request-timeout"),
+        (["retry", "http://h"], "either task IDs or --all-failed"),
+        (["retry", "http://h", "t", "--all-failed"], "either task IDs or --all-failed"),
+        (["retry", "http://h", "t", "a/b"], "'a/b' is no task ID"),
+        (["retry", "http://h", ""], "'' is no task ID"),
+        (["retry", "http://h", "t", "--concurrency", "101"], "--concurrency"),
         (["poke"], "poke"),
     ],
 )
@@ -312,8 +391,34 @@ def test_ctrl_c_prints_what_load_has_measured(api: FakeApi) -> None:
     assert set(report["latencySeconds"]["submit"]) == LATENCY_FIELDS
 
 
+def test_retry_shows_its_progress_once_it_knows_how_many(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    api.store_failed(*[f"t{n}" for n in range(101)])
+    with terminal() as (stderr, seen), started("retry", api.url, "--all-failed", stderr=stderr) as process:
+        out, _ = process.communicate(timeout=SECONDS)
+    assert process.returncode == 0
+    assert "answered" in seen[0]
+    assert "101/101" in seen[0]
+    assert out.startswith("101 of 101 tasks started anew")
+
+
+def test_ctrl_c_prints_what_retry_has_done(api: FakeApi) -> None:
+    api.store_failed(*[f"t{n}" for n in range(150)])
+    api.faults["POST"].extend([as_usual] * 7)
+    api.always["POST"] = hang
+    with started("retry", api.url, "--all-failed", "--concurrency", "4") as process:
+        api.wait_until(lambda: len(api.requests("POST")) == 11)  # 7 answered, 4 that wait
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=SECONDS)
+    assert (process.returncode, err) == (130, "")
+    assert out.startswith("7 of 100 tasks found so far started anew")
+    assert "unanswered    93: " in out
+
+
 def test_help_names_the_exit_codes() -> None:
-    for command in (["--help"], ["smoke", "--help"], ["load", "--help"]):
+    for command in (["--help"], ["smoke", "--help"], ["load", "--help"], ["retry", "--help"]):
         code, out, _ = invoke(*command)
         assert code == 0
         assert "130 interrupted" in out

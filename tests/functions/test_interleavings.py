@@ -1,36 +1,35 @@
 """Random interleavings of everything that writes a record, by processes that hold what they read long ago.
 
 Hypothesis plays submissions, workers, the monitor, retries and the sweep against one record: each step is one
-call that such a process makes, with a view of the record that may be old by then, and on a clock that the
-test moves. Beside it a model in plain Python says, from the protocol alone, which calls are made and what the
-record is afterwards. In the end, whatever happened, the task must still be able to finish.
+call that such a process makes, with a view of the record that may be old by then, on a clock that the test
+moves. Beside it a model in plain Python says, from the protocol alone, which calls are made and what the record
+is afterwards. In the end, whatever happened, a delivery of its message must still bring the task to its end.
 """
 
 from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
-from itertools import count
-from typing import Any
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, cast
 
-import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    Bundle,
-    MultipleResults,
     RuleBasedStateMachine,
     initialize,
     invariant,
-    multiple,
     rule,
     run_state_machine_as_test,
 )
+from moto.core.models import DEFAULT_ACCOUNT_ID as ACCOUNT
+from moto.dynamodb.models import dynamodb_backends
 from tasklib import clock
 from tasklib.store import TaskStore
 from tasklib.task import (
+    CRASHED,
     MAX_HISTORY,
     TRANSITIONS,
     Restart,
@@ -48,26 +47,46 @@ from .conftest import Stack
 
 MAX_ATTEMPTS = 3
 LEASE = 35_000
+BACKOFF = 2_000
 RETENTION = 7 * clock.DAY
+
+#: How far the clocks of two workers may differ: what is added to a lease for it.
+SKEW = 5_000
+
+#: How often a step is tried, where it is possible. All steps are one rule of the machine: Hypothesis leaves out
+#: rules at random, and these get far only together.
+WEIGHTS = {
+    "submit_again": 1,
+    "deliver": 6,
+    "settle": 8,
+    "settle_again": 4,
+    "reclaim": 8,
+    "give_up": 8,
+    "redrive": 1,
+    "mark": 6,
+    "restart": 3,
+    "sweep": 2,
+}
+
+#: How much time passes before a step.
+WAITS = st.sampled_from([0, 0, 1, BACKOFF, LEASE - 1, LEASE])
+
+#: How many versions ago a process read the record by which it writes.
+AGES = st.sampled_from([0, 0, 0, 0, 1, 1, 2, 5])
 
 #: The same examples on every run. A failure prints the steps that lead to it.
 EXAMPLES = settings(
-    max_examples=100,
-    stateful_step_count=40,
+    max_examples=50,
+    stateful_step_count=30,
     derandomize=True,
     database=None,
     deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+    suppress_health_check=[HealthCheck.too_slow],
 )
 
-
-@dataclass(slots=True, eq=False)
-class Claim:
-    """A claim that a worker won: what it got, and how it ended its attempt, if it did."""
-
-    task: Task
-    lease_until: int
-    settlement: Callable[[], bool] | None = None
+ALLOWED = {(change.source, change.target, who) for change in TRANSITIONS for who in change.by.split(" or ")}
+#: The sweep notes on a restarted task when its message was sent last; its status stays.
+ALLOWED.add((Status.PENDING, Status.PENDING, "sweep"))
 
 
 @dataclass
@@ -82,21 +101,21 @@ class Model:
     lease_until: int | None = None
     not_before: int | None = None
     error: str | None = None
+    result: str | None = None
     dead_lettered_at: int | None = None
     failed_shard: str | None = None
     unsent_shard: str | None = None
-    unsent_since: int | None = None
+    unsent_key: str | None = None
     expires_at: int | None = None
     history: list[tuple[int, int, str | None]] = field(default_factory=lambda: [])
 
     @classmethod
     def of(cls, item: dict[str, Any]) -> Model:
         """The record as it is in the table, read without the store."""
-        text = {name: value.get("S") for name, value in item.items()}
+        text = {name: value["S"] for name, value in item.items() if "S" in value}
         number = {name: int(value["N"]) for name, value in item.items() if "N" in value}
-        unsent_key = text.get("unsentKey")
         return cls(
-            status=Status(text["status"] or ""),
+            status=Status(text["status"]),
             run=number["run"],
             attempts=number["attempts"],
             version=number["version"],
@@ -104,14 +123,15 @@ class Model:
             lease_until=number.get("leaseUntil"),
             not_before=number.get("notBefore"),
             error=text.get("errorMessage"),
+            result=text.get("result"),
             dead_lettered_at=number.get("deadLetteredAt"),
             failed_shard=text.get("failedShard"),
             unsent_shard=text.get("unsentShard"),
-            unsent_since=None if unsent_key is None else milliseconds(unsent_key),
+            unsent_key=text.get("unsentKey"),
             expires_at=number.get("expiresAt"),
             history=[
                 (attempt["run"], attempt["attempt"], attempt.get("errorMessage"))
-                for attempt in json.loads(text.get("history") or "[]")
+                for attempt in json.loads(text.get("history", "[]"))
             ],
         )
 
@@ -121,17 +141,13 @@ class Model:
         self.version += 1
 
     def remember(self, error: str | None) -> None:
-        """The current attempt ended, well or with an error."""
+        """The attempt under way has ended, well or with an error."""
         self.history = [*self.history, (self.run, self.attempts, error)][-MAX_HISTORY:]
 
-    def waits(self, run: int, now: int) -> bool:
-        """Whether a message of this run may claim the task now."""
-        return (
-            run == self.run
-            and self.status in (Status.PENDING, Status.RETRYING)
-            and self.attempts < MAX_ATTEMPTS
-            and (self.not_before or 0) <= now
-        )
+    def can_be_claimed(self, run: int, most: int, now: int) -> bool:
+        """Whether a message of this run may start the task now."""
+        waits = self.status in (Status.PENDING, Status.RETRYING) and (self.not_before or 0) <= now
+        return waits and run == self.run and self.attempts < most
 
     def claim(self, claim_id: str, now: int) -> None:
         self.write(
@@ -141,22 +157,335 @@ class Model:
             lease_until=now + LEASE,
             not_before=None,
             unsent_shard=None,
-            unsent_since=None,
+            unsent_key=None,
         )
 
-    def fail(self, error: str, now: int, **changes: Any) -> None:
+    def complete(self, now: int) -> None:
+        if self.history:  # a task that succeeds at once keeps none
+            self.remember(None)
+        self.write(
+            status=Status.COMPLETED,
+            result='"done"',
+            error=None,
+            lease_until=None,
+            expires_at=(now + RETENTION) // 1000,
+        )
+
+    def retry_later(self, not_before: int) -> None:
+        self.remember("once more")
+        self.write(status=Status.RETRYING, error="once more", not_before=not_before, lease_until=None)
+
+    def fail(self, error: str, now: int) -> None:
+        self.remember(error)
+        self._fail(error, now)
+
+    def give_up(self, error: str, now: int) -> None:
+        if self.status is Status.PROCESSING:
+            self.remember(CRASHED)
+        self._fail(error, now, claim_id=None, not_before=None, unsent_shard=None, unsent_key=None)
+
+    def _fail(self, error: str, now: int, **changes: None) -> None:
+        expires_at = (now + RETENTION) // 1000
         self.write(
             status=Status.FAILED,
             error=error,
-            failed_shard="0",
             lease_until=None,
-            expires_at=(now + RETENTION) // 1000,
+            failed_shard="0",
+            expires_at=expires_at,
             **changes,
         )
 
 
-def milliseconds(key: str) -> int:
-    """The time at the start of a sort key, by the only way back from text that is needed here."""
-    from datetime import datetime
+@dataclass(slots=True, eq=False)
+class Attempt:
+    """What a worker does between its claim and the end of its invocation."""
 
-    return round(datetime.fromisoformat(key[:24]).timestamp() * 1000)
+    task: Task  #: as claimed
+    lease_until: int
+    #: Its settlement, ready to be sent again when no answer comes; and whether the record shows it.
+    settlement: Callable[[], bool] | None = None
+    settled: bool = False
+
+    def may_run(self, now: int) -> bool:
+        """Whether its code can still be running: not settled, and its worker not yet ended by Lambda."""
+        return self.settlement is None and now < self.lease_until
+
+
+class Interleavings(RuleBasedStateMachine):
+    """One task, many processes."""
+
+    def __init__(self, stack: Stack) -> None:
+        super().__init__()
+        self.stack = stack
+        self.store = TaskStore(stack.dynamodb, stack.table, retention=RETENTION)
+        self.task_id = f"t-{uuid.uuid4()}"
+        self.now = clock.now()
+        self.model = Model()
+        self.seen: Model | None = None
+        self.attempts: list[Attempt] = []  # every claim that was won
+        self.claims = 0
+        self.records: list[Task] = []  # every version of the record, as somebody may have read it
+
+    @initialize()
+    def submit(self) -> None:
+        self.data = TaskData("payload", "{}")
+        self.task = Task(
+            task_id=self.task_id,
+            type="echo",
+            status=Status.PENDING,
+            run=1,
+            attempts=0,
+            version=1,
+            created_key=created_key(self.task_id, self.now),
+            list_shard="0",
+            updated_at=self.now,
+            content_hash=self.data.content_hash("echo"),
+            correlation_id="c",
+        )
+        assert self.store.create(self.task, self.data, data_lifetime=0) is None
+        self.check("submit")
+
+    @rule(wait=WAITS, draw=st.data())
+    def next(self, wait: int, draw: st.DataObject) -> None:
+        self.now += wait
+        possible = {
+            step: seen for step, fits in self.steps() if (seen := list(filter(fits, self.records[-6:])))
+        }
+        step = draw.draw(st.sampled_from([step for step in possible for _ in range(WEIGHTS[step])]), "step")
+        seen = possible[step]
+        view = seen[-1 - draw.draw(AGES.filter(lambda age: age < len(seen)), "age")]
+        self.check(getattr(self, step)(view, draw))
+
+    def steps(self) -> Iterable[tuple[str, Callable[[Task], bool]]]:
+        """What can happen next, and to a record that looks how: the last such one, or an older one."""
+        yield "deliver", lambda _: True
+        yield "settle", lambda task: any(one.task == task and not one.settlement for one in self.attempts)
+        yield "settle_again", lambda task: any(one.task == task and one.settlement for one in self.attempts)
+        yield "reclaim", lambda task: self.judge(task, SKEW) is Verdict.RECLAIM
+        yield "give_up", lambda task: self.judge(task) is Verdict.FAIL
+        yield "redrive", lambda task: self.judge_letter(task) is Verdict.FAIL
+        yield "mark", lambda task: self.judge_letter(task) is Verdict.BURY
+        yield "restart", lambda task: judge_restart(task) is Restart.RESTART
+        yield "sweep", lambda task: task.unsent_key is not None
+        yield "submit_again", lambda _: True
+
+    # -- the steps; each returns who made it
+
+    def submit_again(self, _: Task, draw: st.DataObject) -> str:
+        """The ID is taken, whatever the content; and by now the record may be anything."""
+        data = TaskData("payload", draw.draw(st.sampled_from(["{}", '{"other":1}'])))
+        again = replace(
+            self.task,
+            created_key=created_key(self.task_id, self.now),
+            updated_at=self.now,
+            content_hash=data.content_hash("echo"),
+            correlation_id="d",
+        )
+        existing = self.store.create(again, data, data_lifetime=0)
+        assert existing is not None
+        assert existing.version == self.model.version
+        return "submit"
+
+    def deliver(self, _: Task, draw: st.DataObject) -> str:
+        """A message, perhaps a copy or one of an older run, makes a worker claim."""
+        run = self.model.run - draw.draw(st.sampled_from([0, 0, 0, 1, 2]), "runs ago")
+        # A worker of another deployment may allow fewer attempts.
+        most = draw.draw(st.sampled_from([MAX_ATTEMPTS, MAX_ATTEMPTS, 1]), "attempts allowed")
+        claim_id = self.new_claim_id()
+        expected = self.model.can_be_claimed(run, most, self.now)
+        if expected:
+            self.model.claim(claim_id, self.now)
+        won, task = self.claim(run, most, claim_id)
+        if draw.draw(st.booleans(), "answer lost"):  # sent again, it is the same claim
+            won, task = self.claim(run, most, claim_id)
+        assert won == expected
+        assert task is not None
+        if won:
+            self.attempts.append(Attempt(task, self.now + LEASE))
+        # What the store refuses, the rules never call claimable; or the message would go round for ever.
+        assert judge_delivery(task, run, most, self.now).verdict is not Verdict.CLAIM
+        return "worker"
+
+    def reclaim(self, view: Task, _: st.DataObject) -> str:
+        """A worker takes over from one that died, as it was told by a clock that may have been ahead."""
+        claim_id = self.new_claim_id()
+        expected = self.is_current(view) and (self.model.lease_until or 0) <= self.now
+        if expected:
+            self.model.remember(CRASHED)
+            self.model.claim(claim_id, self.now)
+        won, task = self.store.reclaim(view, claim_id=claim_id, lease_until=self.now + LEASE, now=self.now)
+        assert won == expected
+        if won and task is not None:
+            self.attempts.append(Attempt(task, self.now + LEASE))
+        return "worker"
+
+    def settle(self, view: Task, draw: st.DataObject) -> str:
+        """A worker settles, in time or long after it lost its lease."""
+        (attempt,) = [one for one in self.attempts if one.task == view]
+        store, task, now = self.store, attempt.task, self.now
+        attempt.settled = self.is_current(task) and self.model.claim_id == task.claim_id
+        ending = draw.draw(
+            st.sampled_from(["retry later", "retry later", "retry later", "fail", "fail", "complete"]),
+            "ending",
+        )
+        if ending == "complete":
+            attempt.settlement = lambda: store.complete(task, '"done"', now)
+            change = partial(self.model.complete, now)
+        elif ending == "fail" or task.attempts == MAX_ATTEMPTS:
+            attempt.settlement = lambda: store.fail(task, "bad", now)
+            change = partial(self.model.fail, "bad", now)
+        else:
+            attempt.settlement = lambda: store.retry_later(task, "once more", now + BACKOFF, now)
+            change = partial(self.model.retry_later, now + BACKOFF)
+        if attempt.settled:
+            change()
+        assert attempt.settlement() == attempt.settled
+        return "worker"
+
+    def settle_again(self, view: Task, _: st.DataObject) -> str:
+        """The answer was lost, and the worker sends its settlement again, whatever has happened since."""
+        (attempt,) = [one for one in self.attempts if one.task == view]
+        assert attempt.settlement is not None
+        # It knows its own write again, until somebody writes its claim off.
+        assert attempt.settlement() == (attempt.settled and self.model.claim_id == view.claim_id)
+        return "worker"
+
+    def give_up(self, view: Task, _: st.DataObject) -> str:
+        """A worker finds the attempts used up by crashes."""
+        self.fail_unclaimed(view)
+        return "worker"
+
+    def redrive(self, view: Task, _: st.DataObject) -> str:
+        """The queue gave the message up before a worker could claim, or after its worker had died."""
+        self.fail_unclaimed(view)
+        return "monitor"
+
+    def mark(self, view: Task, _: st.DataObject) -> str:
+        """The monitor saw a dead letter."""
+        expected = self.is_current(view)
+        if expected:
+            self.model.write(dead_lettered_at=self.now)
+        assert self.store.mark_dead_lettered(view, self.now) == expected
+        return "monitor"
+
+    def restart(self, view: Task, _: st.DataObject) -> str:
+        """Somebody asks for a new run: nothing of the old one stays but its history."""
+        expected = self.is_current(view)
+        if expected:
+            self.model = Model(
+                run=self.model.run + 1,
+                version=self.model.version + 1,
+                unsent_shard="0",
+                unsent_key=created_key(self.task_id, self.now),
+                history=self.model.history,
+            )
+        assert self.store.restart(view, self.now) == expected
+        return "retry"
+
+    def sweep(self, view: Task, _: st.DataObject) -> str:
+        """The message of a restarted task was sent again."""
+        expected = self.is_current(view)
+        if expected:
+            self.model.write(unsent_key=created_key(self.task_id, self.now))
+        assert self.store.note_sent(view, self.now) == expected
+        return "sweep"
+
+    # -- what always holds
+
+    @invariant()
+    def one_attempt_runs_at_a_time(self) -> None:
+        assert len([one for one in self.attempts if one.may_run(self.now)]) <= 1
+
+    def check(self, who: str) -> None:
+        """The record is as the model says, and what changed it was allowed to `who`."""
+        before, now = self.seen, Model.of(self.item())
+        self.seen = now
+        assert now == self.model
+        if now == before:
+            return
+        task = self.store.get(self.task_id)
+        assert task is not None
+        self.records.append(task)
+        if before is None:
+            return
+        assert before.status is not Status.COMPLETED
+        assert now.version == before.version + 1
+        assert (before.status, now.status, who) in ALLOWED
+        assert (now.run, now.attempts) >= (before.run, before.attempts)
+        assert now.attempts <= MAX_ATTEMPTS
+        assert now.attempts == len([one for one in self.attempts if one.task.run == now.run])
+        assert (now.failed_shard is not None) == (now.status is Status.FAILED)
+        assert (now.lease_until is not None) == (now.status is Status.PROCESSING)
+        assert (now.expires_at is not None) == (now.status in (Status.COMPLETED, Status.FAILED))
+        assert now.unsent_shard is None or (now.status is Status.PENDING and now.run > 1)
+        assert (now.unsent_shard is None) == (now.unsent_key is None)
+        assert now.dead_lettered_at is None or now.status is Status.FAILED
+
+    def teardown(self) -> None:
+        """Whatever happened, a delivery of its message can still bring the task to its end."""
+        if self.seen is None:
+            return
+        self.now += 2 * LEASE
+        task, lease = self.records[-1], {"lease_until": self.now + LEASE, "now": self.now}
+        claim_id = self.new_claim_id()
+        decision = judge_delivery(task, task.run, MAX_ATTEMPTS, self.now)
+        match decision.verdict:
+            case Verdict.CLAIM:
+                _, claimed = self.claim(task.run, MAX_ATTEMPTS, claim_id)
+            case Verdict.RECLAIM:
+                _, claimed = self.store.reclaim(task, claim_id=claim_id, **lease)
+            case Verdict.FAIL:
+                assert self.store.fail_unclaimed(task, decision.reason, self.now)
+                return
+            case _:
+                assert task.status in (Status.COMPLETED, Status.FAILED)
+                return
+        assert claimed is not None
+        assert self.store.complete(claimed, None, self.now)
+
+    # -- how the rules speak
+
+    def is_current(self, view: Task) -> bool:
+        """Whether nobody has written the record since this was read."""
+        return view.version == self.model.version
+
+    def new_claim_id(self) -> str:
+        self.claims += 1
+        return f"claim-{self.claims}"
+
+    def claim(self, run: int, most: int, claim_id: str) -> tuple[bool, Task | None]:
+        return self.store.claim(
+            self.task_id,
+            run,
+            claim_id=claim_id,
+            max_attempts=most,
+            lease_until=self.now + LEASE,
+            now=self.now,
+        )
+
+    def judge(self, task: Task, ahead: int = 0) -> Verdict:
+        return judge_delivery(task, task.run, MAX_ATTEMPTS, self.now + ahead).verdict
+
+    def judge_letter(self, task: Task) -> Verdict:
+        return judge_letter(task, task.run, self.now, redriven=True).verdict
+
+    def fail_unclaimed(self, view: Task) -> None:
+        expected = self.is_current(view)
+        if expected:
+            assert not [one for one in self.attempts if one.may_run(self.now)], "it can still be running"
+            self.model.give_up("given up", self.now)
+        assert self.store.fail_unclaimed(view, "given up", self.now) == expected
+
+    def item(self) -> dict[str, Any]:
+        """The record as it is in the table. Asked of the mock itself: a call takes it 10 ms."""
+        table = dynamodb_backends[ACCOUNT]["eu-west-1"]
+        item = table.get_item(self.stack.table, {"taskId": {"S": self.task_id}, "part": {"S": "state"}})
+        return cast("dict[str, Any]", item.to_json()["Attributes"]) if item else {}
+
+
+def test_only_what_the_protocol_allows_happens(stack: Stack) -> None:
+    class OnThisStack(Interleavings):
+        def __init__(self) -> None:
+            super().__init__(stack)
+
+    run_state_machine_as_test(OnThisStack, settings=EXAMPLES)

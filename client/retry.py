@@ -1,0 +1,208 @@
+"""Start failed tasks anew, some at a time.
+
+A retry is safe to send again: until a worker has claimed the new run, the API answers 202 as before, and
+409 after that. So transient errors (`client.errors`) are repeated and counted. The other side of it: when an
+answer was lost, the 409 that follows can be the trace of one's own retry.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from typing import Any
+
+from client.api import TasksClient
+from client.backoff import repeat
+from client.errors import StatusError, TasksError, excerpt
+from client.measure import Latencies
+from client.report import Advance, Report, counts, first
+
+#: Failed tasks that are listed at a time: the most that the API gives.
+PAGE = 100
+
+#: So many tasks in a row without an answer, each asked for several times, end a run.
+HOPELESS_FAILURES = 10
+
+
+class Result(StrEnum):
+    """What the API answered to the retry of a task."""
+
+    RETRIED = "retried"
+    CONFLICT = "conflict"  #: it has not failed, runs again already, or its data is gone
+    MISSING = "missing"  #: there is no such task
+
+
+#: The answers, other than success, that are about one task and say nothing of the others.
+_ABOUT_ONE_TASK = {404: Result.MISSING, 409: Result.CONFLICT}
+
+
+@dataclass(slots=True)
+class Asked:
+    """A task that the API was asked to start anew.
+
+    Attributes:
+        result: None until an answer came; it stays None when none did.
+        run: the task's new run.
+        detail: why it was not started anew, in the API's words.
+    """
+
+    task_id: str
+    result: Result | None = None
+    run: int | None = None
+    detail: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The task's fields of the report."""
+        return {"taskId": self.task_id, "result": self.result, "run": self.run, "detail": self.detail}
+
+
+class RetryReport(Report):
+    """What became of every task; `count` grows while tasks are found.
+
+    Attributes:
+        tasks: all that were asked for.
+        all_found: True when no more will be.
+    """
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, 0)
+        self.tasks: list[Asked] = []
+        self.all_found = False
+
+    def number(self, result: Result) -> int:
+        """How many tasks were answered so."""
+        return sum(one.result is result for one in self.tasks)
+
+    @property
+    def complete(self) -> bool:
+        return self.all_found and self.number(Result.RETRIED) == self.count
+
+    @property
+    def has_content(self) -> bool:
+        return any(one.result is not None for one in self.tasks)
+
+    @property
+    def bars(self) -> Mapping[str, int | None]:
+        return {"answered": self.count if self.all_found else None}
+
+    @property
+    def headline(self) -> str:
+        found = "" if self.all_found else " found so far"
+        retried = self.number(Result.RETRIED)
+        return f"{retried} of {self.count} tasks{found} started anew in {self.elapsed:.2f} s"
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        return {
+            "not failed": self._named(Result.CONFLICT, self.number(Result.CONFLICT)),
+            "not found": self._named(Result.MISSING, self.number(Result.MISSING)),
+            "unanswered": self._named(None, self._unanswered()),
+            "errors": counts(self.errors),
+        }
+
+    @property
+    def latencies(self) -> Mapping[str, Latencies | None]:
+        return {}
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        return {
+            "retried": self.number(Result.RETRIED),
+            "conflicts": self.number(Result.CONFLICT),
+            "missing": self.number(Result.MISSING),
+            "unanswered": self._unanswered(),
+            "tasks": [one.as_json() for one in self.tasks],
+        }
+
+    def _unanswered(self) -> int:
+        """Tasks that no answer came for, those included whose turn did not come."""
+        return self.count - sum(one.result is not None for one in self.tasks)
+
+    def _named(self, result: Result | None, number: int) -> str:
+        names = [one.detail or excerpt(one.task_id) for one in self.tasks if one.result is result]
+        return f"{number}: {first(names)}" if number else ""
+
+
+async def named(task_ids: Iterable[str], report: RetryReport) -> AsyncIterator[str]:
+    """Tasks that somebody named, each once."""
+    names = list(dict.fromkeys(task_ids))
+    report.count = len(names)
+    report.all_found = True
+    for task_id in names:
+        yield task_id
+
+
+async def failed(client: TasksClient, report: RetryReport) -> AsyncIterator[str]:
+    """Every task that is FAILED when its page is listed, the newest first; raises as `TasksClient.page`.
+
+    Each once: one that fails again meanwhile keeps its place, which the listing has passed.
+    """
+    cursor: str | None = None
+    while not report.all_found:
+        ask = partial(client.page, status="FAILED", limit=PAGE, cursor=cursor)
+        page = await repeat(ask, report.count_error)
+        cursor = page.next_cursor
+        report.count += len(page.tasks)
+        report.all_found = cursor is None
+        for task in page.tasks:
+            yield task.task_id
+
+
+async def retry(
+    client: TasksClient,
+    task_ids: AsyncIterator[str],
+    report: RetryReport,
+    *,
+    concurrency: int,
+    advance: Advance,
+) -> None:
+    """Ask for a new run of each task.
+
+    Ends early when an answer is an error that repeats cannot mend and that is not about one task alone,
+    when repeats do not help before a single task was answered, or later for several tasks in a row.
+
+    Args:
+        client: of the API.
+        task_ids: which tasks; more are taken from it as there is room for them.
+        report: filled in as things happen; complete or not, it holds what was answered.
+        concurrency: tasks under way at once.
+        advance: told of every answer.
+    """
+    slots = asyncio.Semaphore(concurrency)
+    unanswered_in_a_row = 0
+
+    async def ask(one: Asked) -> None:
+        nonlocal unanswered_in_a_row
+        try:
+            await repeat(partial(_ask, client, one), report.count_error)
+        except TasksError as error:
+            unanswered_in_a_row += 1
+            hopeless = unanswered_in_a_row >= HOPELESS_FAILURES or not report.has_content
+            if hopeless or not error.transient:
+                raise
+        else:
+            unanswered_in_a_row = 0
+            advance("answered")
+        finally:
+            slots.release()
+
+    with report.running():
+        async with asyncio.TaskGroup() as group:
+            async for task_id in task_ids:
+                await slots.acquire()
+                report.tasks.append(one := Asked(task_id))
+                group.create_task(ask(one))
+
+
+async def _ask(client: TasksClient, one: Asked) -> None:
+    """Ask for a new run of one task and note the answer; raises as `TasksClient.retry` where it is none."""
+    try:
+        one.run = (await client.retry(one.task_id)).run
+        one.result = Result.RETRIED
+    except StatusError as error:
+        if not error.from_api or error.status not in _ABOUT_ONE_TASK:
+            raise
+        one.result, one.detail = _ABOUT_ONE_TASK[error.status], error.detail or error.title

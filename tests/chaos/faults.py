@@ -1,0 +1,125 @@
+"""The faults of a run, all at once: bad weather between the functions and AWS, kills, and deliveries out of turn.
+
+What is done is drawn from the seed; when exactly it hits is the machine's doing.
+"""
+
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Any, Self
+
+from tasklib.queue import TaskMessage
+
+from tests.chaos.diary import Diary
+from tests.chaos.load import Clients
+from tests.chaos.plans import TASK_TYPE
+from tests.chaos.proxy import FaultProxy, Rule
+from tests.chaos.stack import MONITOR, SUBMIT, SWEEP, WORKER, Stack
+
+#: How each service says that it has had enough, and that it has failed.
+_ERRORS: Mapping[str, tuple[str, str]] = {
+    "dynamodb": ("ProvisionedThroughputExceededException", "InternalServerError"),
+    "sqs": ("ThrottlingException", "InternalFailure"),
+}
+#: Calls that change something, whose answer can be lost after they did.
+_WRITES: Mapping[str, Sequence[str]] = {
+    "dynamodb": ("PutItem", "UpdateItem"),
+    "sqs": ("SendMessage", "SendMessageBatch", "ChangeMessageVisibility"),
+}
+#: Milliseconds that a slow call takes longer; past 2000 the caller gives up on a call that is made all the same.
+_SLOW = (300, 800, 2_500)
+
+
+class Faults:
+    """Makes faults from entering its context until leaving it. Counts what it did by kind in `made`."""
+
+    def __init__(
+        self, stack: Stack, proxy: FaultProxy, diary: Diary, clients: Clients, rng: random.Random
+    ) -> None:
+        self._stack, self._proxy, self._diary, self._clients = stack, proxy, diary, clients
+        self._stop = threading.Event()
+        self._pool = ThreadPoolExecutor()
+        self._seeds = rng
+        self._running: list[Future[None]] = []
+        self.made: Counter[str] = Counter()
+
+    def __enter__(self) -> Self:
+        self._often(self._change_weather, 2, 4)
+        self._often(self._kill, 2, 5)
+        self._often(self._deliver_out_of_turn, 0.1, 0.5)
+        self._often(self._sweep, 3, 6)
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._pool.shutdown()
+        self._proxy.set_rules({})
+        for running in self._running:
+            running.result()
+
+    def _often(self, act: Callable[[random.Random], None], least: float, most: float) -> None:
+        """Act again and again, so many seconds apart, with dice of its own."""
+        rng = random.Random(self._seeds.random())
+
+        def repeat() -> None:
+            while not self._stop.is_set():
+                act(rng)
+                self._stop.wait(rng.uniform(least, most))
+
+        self._running.append(self._pool.submit(repeat))
+
+    def _change_weather(self, rng: random.Random) -> None:
+        self._proxy.set_rules(weather(rng))
+
+    def _kill(self, rng: random.Random) -> None:
+        function = rng.choices([WORKER, SUBMIT, MONITOR, SWEEP], [8, 2, 1, 1])[0]
+        found = self._stack.processes(function)
+        if found:
+            pid = rng.choice(found)
+            self._diary.note_kill(function, pid)
+            self._stack.kill(pid)
+            self.made[f"killed {function}"] += 1
+
+    def _deliver_out_of_turn(self, rng: random.Random) -> None:
+        """Send copies of messages, due in another order than they are sent."""
+        known = list(self._clients.promised.items())
+        for task_id, run in rng.sample(known, min(1, len(known))):
+            message = TaskMessage(task_id, rng.randint(1, run), TASK_TYPE, f"copy-{task_id}")
+            self._stack.sqs.send_message(
+                QueueUrl=self._stack.task_queue, MessageBody=message.body(), DelaySeconds=rng.randint(0, 10)
+            )
+            self.made["duplicated delivery"] += 1
+
+    def _sweep(self, _rng: random.Random) -> None:
+        """The sweep runs more often than its clock has it; the runs that it has failed are for the next to make up."""
+        self._stack.invoke(SWEEP)
+
+
+def weather(rng: random.Random) -> dict[str, Rule]:
+    """Rules for the next seconds: most are fair, now and then a service is nearly gone."""
+    rules: dict[str, Rule] = {}
+    for service, (throttled, failed) in _ERRORS.items():
+        storm = rng.random() < 0.15
+        share = rng.uniform(0.2, 0.4) if storm else rng.uniform(0, 0.06)
+        here: dict[str, Any] = {"service": service, "probability": share}
+        rules[f"{service} throttled"] = here | {"error": {"code": throttled, "status": 400}}
+        rules[f"{service} failed"] = here | {"error": {"code": failed, "status": 500}}
+        rules[f"{service} reset"] = here | {"reset": True}
+        for write in _WRITES[service]:
+            rules[f"{service} answer lost: {write}"] = {
+                "service": service,
+                "operation": write,
+                "probability": share + 0.02,
+                "response": {"abort_frac": 0.1},
+            }
+        rules[f"{service} slow"] = {
+            "service": service,
+            "probability": rng.uniform(0, 0.05),
+            "latency": rng.choice(_SLOW),
+        }
+    return rules

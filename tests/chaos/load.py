@@ -1,0 +1,78 @@
+"""The clients: they submit tasks and start failed ones anew; none gives up on an error of the server."""
+
+import threading
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from http import HTTPStatus
+
+import httpx
+
+from tests.chaos.plans import Plan
+from tests.chaos.stack import Stack
+
+#: Requests at the same time.
+_CLIENTS = 8
+
+
+class Clients:
+    """Sends requests and keeps what was promised: of each task that got a 2xx, the latest run."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self.promised: dict[str, int] = {}
+        self.retried = 0  #: failed tasks that were started anew
+
+    @contextmanager
+    def submitting(self, plans: Sequence[Plan]) -> Generator["Future[None]"]:
+        """Submit tasks beside what the context does, and end with it; whoever is in the list twice is sent twice."""
+        with ThreadPoolExecutor(1) as pool:
+            submission = pool.submit(self.submit_all, plans)
+            try:
+                yield submission
+            finally:
+                self._stopped.set()
+
+    def submit_all(self, plans: Sequence[Plan]) -> None:
+        """Submit tasks until each is accepted."""
+        with ThreadPoolExecutor(_CLIENTS) as pool:
+            for _ in pool.map(self._submit, plans):
+                pass
+
+    def _submit(self, plan: Plan) -> None:
+        answer = self._insist(lambda: self._stack.http.post("/tasks", json=plan.submission()))
+        if answer is not None:
+            answer.raise_for_status()
+            self._promise(answer)
+
+    def retry(self, task_ids: Iterable[str]) -> None:
+        """Ask for a new run of failed tasks; that one is not (or no longer) FAILED is an answer too."""
+        for task_id in task_ids:
+            answer = self._insist(lambda task_id=task_id: self._stack.http.post(f"/tasks/{task_id}/retry"))
+            if answer is not None and answer.status_code != HTTPStatus.CONFLICT:
+                answer.raise_for_status()
+                self.retried += 1
+                self._promise(answer)
+
+    def _promise(self, answer: httpx.Response) -> None:
+        task = answer.json()
+        with self._lock:
+            known = self.promised.get(task["taskId"], 0)
+            self.promised[task["taskId"]] = max(known, task["run"])
+
+    def _insist(self, send: Callable[[], httpx.Response]) -> httpx.Response | None:
+        """Send until there is an answer that is not the server's trouble; None when the clients were stopped."""
+        pause = 0.2
+        while not self._stopped.is_set():
+            try:
+                answer = send()
+            except httpx.TransportError:
+                self._stack.assert_running()
+            else:
+                if not answer.is_server_error:
+                    return answer
+            self._stopped.wait(pause)
+            pause = min(2 * pause, 3.0)
+        return None

@@ -1,0 +1,658 @@
+"""Answers lost on the way back: AWS did the call, and whoever made it does not know.
+
+The loss is at the wire. Once the mock has carried out a chosen call, the connection breaks in place of its
+answer, so that botocore, or beyond its own tries our code, sends it again. Every write of the protocol is lost
+once here, which botocore makes up for, and more often than botocore tries.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+from botocore import endpoint
+from botocore.exceptions import ConnectionClosedError, EndpointConnectionError
+from moto.core.botocore_stubber import BotocoreStubber
+from tasklib import clock
+from tasklib.clock import Deadline
+from tasklib.queue import DeadLetter, TaskMessage
+from tasklib.task import Status, Task
+from tasklib.task_processes import TaskProcesses
+from tasklib.worker import Worker, WorkerSettings
+
+from tests.waiting import wait_for
+
+from . import ENVIRONMENT
+from .conftest import Stack, lambda_context
+
+Load = Callable[[str], ModuleType]
+
+#: How often botocore sends a call (tasklib.aws).
+TRIES = 3
+
+#: Lost once, botocore's repeat gets its answer; lost to all of its tries, the call fails though it was made.
+ONCE_AND_OFTEN = pytest.mark.parametrize("times", [1, TRIES], ids=["once", "to botocore"])
+
+
+@dataclass
+class Loss:
+    """Which answers do not arrive: those to calls of an operation with a text in their body."""
+
+    operation: str
+    text: str
+    times: int
+    lost: int = 0
+
+
+class Wire:
+    """What lies between botocore and AWS."""
+
+    def __init__(self) -> None:
+        self.losses: list[Loss] = []
+        self.cut: set[str] = set()  # the services that cannot be reached
+        self._cuts: dict[tuple[str, str], str] = {}
+        self.made: list[tuple[str, str]] = []  # the calls that AWS carried out, and their bodies
+
+    def lose(self, operation: str, text: str = "", *, times: int) -> Loss:
+        """Lose the first answers to a call; `text` is in its body."""
+        loss = Loss(operation, text, times)
+        self.losses.append(loss)
+        return loss
+
+    def cut_after(self, operation: str, text: str, *, service: str) -> None:
+        """Cut a service off as soon as a call, with a text in its body, has been made."""
+        self._cuts[operation, text] = service
+
+    def mend(self) -> None:
+        """Every service can be reached again."""
+        self.cut.clear()
+        self._cuts.clear()
+
+    def send(self, to_aws: Callable[[], Any], event_name: str, request: Any) -> Any:
+        _, service, operation = event_name.split(".")
+        if service in self.cut:
+            raise EndpointConnectionError(endpoint_url=request.url)
+        answer = to_aws()
+        body = request.body.decode()
+        self.made.append((operation, body))
+        self.cut |= {cut for (name, text), cut in self._cuts.items() if name == operation and text in body}
+        for loss in self.losses:
+            if loss.operation == operation and loss.text in body and loss.lost < loss.times:
+                loss.lost += 1
+                raise ConnectionClosedError(endpoint_url=request.url)
+        return answer
+
+
+@pytest.fixture
+def wire(monkeypatch: pytest.MonkeyPatch) -> Generator[Wire]:
+    """A wire that loses answers, for all clients; fails the test when one was not lost as it should have been."""
+    wire = Wire()
+    to_aws = BotocoreStubber.__call__
+
+    def send(stubber: BotocoreStubber, event_name: str, request: Any, **more: Any) -> Any:
+        return wire.send(partial(to_aws, stubber, event_name, request, **more), event_name, request)
+
+    monkeypatch.setattr(BotocoreStubber, "__call__", send)
+    # botocore waits up to two seconds before it sends again; here nothing is gained by it.
+    monkeypatch.setattr(endpoint, "time", SimpleNamespace(sleep=Mock()))
+    yield wire
+    assert [loss for loss in wire.losses if loss.lost < loss.times] == []
+
+
+class Work:
+    """Tasks whose code writes down, outside of the system under test, that it was started."""
+
+    def __init__(self, directory: Path) -> None:
+        self.good = json.dumps({"diary": str(directory), "seconds": 0})
+        self.bad = json.dumps({"diary": str(directory), "seconds": "no number"})
+        self._diary = directory / "diary"
+
+    def starts(self, task_id: str = "t") -> list[int]:
+        """The attempts of a task whose code was started, in order."""
+        if not self._diary.exists():
+            return []
+        lines = [line.split() for line in self._diary.read_text().splitlines()]
+        return [int(attempt) for _, name, attempt, what in lines if (name, what) == (task_id, "start")]
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Work:
+    return Work(tmp_path)
+
+
+@pytest.fixture
+def short_worker(stack: Stack, processes: TaskProcesses) -> Worker:
+    """A worker that gives a task one second, so that an invocation need not last longer than five."""
+    return Worker(
+        stack.store,
+        stack.task_queue,
+        stack.dead_letter_queue,
+        processes,
+        WorkerSettings.from_environment(ENVIRONMENT | {"WORKER_TIMEOUT_SECONDS": "6"}),
+    )
+
+
+#: Milliseconds of an invocation of the short worker: enough to claim, and to settle for two seconds.
+SHORT = 4_600
+
+
+def invoke(stack: Stack, worker: Worker, milliseconds: int = 30_000) -> int:
+    """One invocation by the task queue, as Lambda makes it. Returns how many messages it kept."""
+    deliveries = stack.receive(stack.task_queue_url)
+    kept = worker.work_off(deliveries, Deadline(milliseconds))
+    for delivery in deliveries:
+        if delivery.message_id not in kept:
+            stack.task_queue.delete(delivery)
+    return len(kept)
+
+
+def drain(stack: Stack, worker: Worker) -> None:
+    """Invocations by one message each, until the queue is empty."""
+    while messages(stack, stack.task_queue_url):
+        for delivery in stack.receive(stack.task_queue_url):
+            assert worker.work_off([delivery], Deadline(30_000)) == []
+            stack.task_queue.delete(delivery)
+
+
+def send(stack: Stack, *tasks: Task) -> None:
+    stack.task_queue.send_all([TaskMessage.of(task) for task in tasks])
+
+
+def messages(stack: Stack, url: str) -> int:
+    """All messages of a queue, visible or not."""
+    names: Any = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    counts = stack.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+    return sum(int(count) for count in counts.values())
+
+
+def waiting_is_over(stack: Stack, task_id: str = "t") -> None:
+    """Ends the task's lease, or its backoff, and sends its message again: what time would do."""
+    record = stack.record(task_id)
+    name = "leaseUntil" if record.status is Status.PROCESSING else "notBefore"
+    stack.dynamodb.update_item(
+        TableName=stack.table,
+        Key={"taskId": {"S": task_id}, "part": {"S": "state"}},
+        UpdateExpression=f"SET {name} = :past",
+        ExpressionAttributeValues={":past": {"N": "1"}},
+    )
+    send(stack, record)
+
+
+def crashed(stack: Stack, payload: str, attempts: int) -> Task:
+    """A task whose worker died."""
+    return stack.submit(
+        "t", "busy", payload, status=Status.PROCESSING, attempts=attempts, lease_until=1, claim_id="dead"
+    )
+
+
+class TestASubmission:
+    @pytest.fixture
+    def post(self, load: Load, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], int]:
+        module = load("submit_tasks")
+        monkeypatch.setattr(module, "_TYPES", {"busy": None})
+
+        def post(payload: str) -> int:
+            body = {"taskId": "t", "type": "busy", "payload": json.loads(payload)}
+            event = {
+                "routeKey": "POST /tasks",
+                "rawPath": "/tasks",
+                "headers": {"content-type": "application/json"},
+                "requestContext": {"http": {"method": "POST"}, "requestId": "r"},
+                "body": json.dumps(body),
+            }
+            return module.handler(event, None)["statusCode"]
+
+        return post
+
+    @pytest.fixture
+    def sweep(self, load: Load, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+        monkeypatch.setenv("SWEEP_BEHIND_SECONDS", "0")
+        module = load("sweep_tasks")
+
+        def sweep() -> int:
+            before = clock.now()
+            wait_for(lambda: clock.now() > before, "the next millisecond")
+            return module.handler({}, lambda_context(60_000))["sent"]
+
+        return sweep
+
+    @pytest.mark.parametrize("write", ["data", "state"])
+    def test_whose_record_was_written_is_accepted(
+        self, stack: Stack, wire: Wire, worker: Worker, work: Work, post: Callable[[str], int], write: str
+    ) -> None:
+        payload = large(work.good)
+        wire.lose("PutItem", '"data#' if write == "data" else '"state"', times=1)
+        assert post(payload) == 202
+        assert [item["part"]["S"].partition("#")[0] for item in stack.items()] == ["data", "state"]
+        assert stack.record("t").version == 1
+        invoke(stack, worker)
+        assert (stack.record("t").status, work.starts()) == (Status.COMPLETED, [1])
+
+    def test_that_is_told_of_no_data_is_safe_to_repeat(
+        self, stack: Stack, wire: Wire, worker: Worker, work: Work, post: Callable[[str], int]
+    ) -> None:
+        wire.lose("PutItem", '"data#', times=TRIES)
+        assert post(large(work.good)) == 503
+        assert stack.store.get("t") is None
+        assert post(large(work.good)) == 202
+        assert len(stack.items()) == 2
+        invoke(stack, worker)
+        assert (stack.record("t").status, work.starts()) == (Status.COMPLETED, [1])
+
+    @pytest.mark.parametrize("repeated", [True, False])
+    def test_that_is_told_of_no_record_leaves_none_pending(
+        self,
+        stack: Stack,
+        wire: Wire,
+        worker: Worker,
+        work: Work,
+        post: Callable[[str], int],
+        sweep: Callable[[], int],
+        repeated: bool,
+    ) -> None:
+        wire.lose("PutItem", '"state"', times=TRIES)
+        assert post(work.good) == 503
+        if repeated:
+            assert post(work.good) == 200
+        assert messages(stack, stack.task_queue_url) == 0
+        assert sweep() == 1
+        invoke(stack, worker)
+        assert (stack.record("t").status, work.starts()) == (Status.COMPLETED, [1])
+
+    @ONCE_AND_OFTEN
+    def test_whose_message_comes_more_than_once_runs_once(
+        self, stack: Stack, wire: Wire, worker: Worker, work: Work, post: Callable[[str], int], times: int
+    ) -> None:
+        wire.lose("SendMessage", times=times)
+        assert post(work.good) == 202
+        assert messages(stack, stack.task_queue_url) == min(times + 1, TRIES)
+        drain(stack, worker)
+        assert (stack.record("t").attempts, work.starts()) == (1, [1])
+
+    @ONCE_AND_OFTEN
+    def test_that_the_sweep_sends_runs_once(
+        self,
+        stack: Stack,
+        wire: Wire,
+        worker: Worker,
+        work: Work,
+        sweep: Callable[[], int],
+        times: int,
+    ) -> None:
+        stack.submit("t", "busy", work.good)
+        wire.lose("SendMessageBatch", times=times)
+        if times == TRIES:
+            with pytest.raises(ConnectionClosedError):
+                sweep()
+        # The cursor waited: what nobody knows to be sent is sent again.
+        assert sweep() == 1
+        assert sweep() == 0
+        drain(stack, worker)
+        assert (stack.record("t").status, work.starts()) == (Status.COMPLETED, [1])
+
+    @ONCE_AND_OFTEN
+    def test_is_swept_once_when_the_cursor_moved_unseen(
+        self, stack: Stack, wire: Wire, sweep: Callable[[], int], times: int
+    ) -> None:
+        stack.submit("t")
+        wire.lose("UpdateItem", '"cursor#', times=times)
+        if times == TRIES:
+            with pytest.raises(ConnectionClosedError):
+                sweep()
+        else:
+            assert sweep() == 1
+        assert sweep() == 0
+        assert messages(stack, stack.task_queue_url) == 1
+
+
+def large(payload: str) -> str:
+    """The same work, with so much data that it gets an item of its own."""
+    return json.dumps(json.loads(payload) | {"long": "x" * 2000})
+
+
+@ONCE_AND_OFTEN
+class TestAClaim:
+    def test_that_was_won_is_known_and_run(
+        self, stack: Stack, wire: Wire, worker: Worker, work: Work, times: int
+    ) -> None:
+        send(stack, stack.submit("t", "busy", work.good))
+        wire.lose("UpdateItem", '"PROCESSING"', times=times)
+        assert invoke(stack, worker) == 0
+        record = stack.record("t")
+        assert (record.status, record.attempts, record.version) == (Status.COMPLETED, 1, 3)
+        assert work.starts() == [1]
+
+    def test_that_was_lost_to_another_worker_runs_nothing(
+        self, stack: Stack, wire: Wire, worker: Worker, work: Work, times: int
+    ) -> None:
+        held = {"status": Status.PROCESSING, "attempts": 1, "lease_until": clock.now() + 9_000}
+        send(stack, stack.submit("t", "busy", work.good, claim_id="other", **held))
+        before = stack.record("t")
+        wire.lose("UpdateItem", '"PROCESSING"', times=times)
+        assert invoke(stack, worker) == 1
+        assert stack.record("t") == before
+        assert work.starts() == []
+        assert messages(stack, stack.task_queue_url) == 1
+
+    def test_after_a_crash_is_known_and_run(
+        self, stack: Stack, wire: Wire, worker: Worker, work: Work, times: int
+    ) -> None:
+        send(stack, crashed(stack, work.good, attempts=1))
+        wire.lose("UpdateItem", '":history"', times=times)
+        assert invoke(stack, worker) == 0
+        record = stack.record("t")
+        assert (record.status, record.attempts, record.version) == (Status.COMPLETED, 2, 3)
+        assert work.starts() == [2]
+
+
+@pytest.mark.parametrize("times", [1, TRIES, 2 * TRIES], ids=["once", "to botocore", "to the worker"])
+class TestASettlement:
+    def test_as_completed(self, stack: Stack, wire: Wire, worker: Worker, work: Work, times: int) -> None:
+        send(stack, stack.submit("t", "busy", work.good))
+        wire.lose("UpdateItem", '"COMPLETED"', times=times)
+        assert invoke(stack, worker) == 0
+        record = stack.record("t")
+        assert (record.status, record.attempts, record.version) == (Status.COMPLETED, 1, 3)
+        assert work.starts() == [1]
+        assert messages(stack, stack.task_queue_url) == 0
+
+    def test_as_retrying(self, stack: Stack, wire: Wire, worker: Worker, work: Work, times: int) -> None:
+        send(stack, stack.submit("t", "busy", work.bad))
+        wire.lose("UpdateItem", "TypeError", times=times)
+        assert invoke(stack, worker) == 1
+        record = stack.record("t")
+        assert (record.status, record.attempts, record.version) == (Status.RETRYING, 1, 3)
+        assert len(json.loads(record.history or "")) == 1
+        for _ in range(2):
+            waiting_is_over(stack)
+            invoke(stack, worker)
+        assert (stack.record("t").status, work.starts()) == (Status.FAILED, [1, 2, 3])
+
+    def test_as_failed(self, stack: Stack, wire: Wire, worker: Worker, work: Work, times: int) -> None:
+        send(stack, stack.submit("t", "busy", work.bad, attempts=2))
+        wire.lose("UpdateItem", '"FAILED"', times=times)
+        assert invoke(stack, worker) == 0
+        record = stack.record("t")
+        assert (record.status, record.attempts, record.version) == (Status.FAILED, 3, 3)
+        assert work.starts() == [3]
+        assert len(stack.letters()) == 1
+
+
+class TestATaskThatCanNeverRun:
+    @ONCE_AND_OFTEN
+    def test_is_failed_and_buried(
+        self, stack: Stack, wire: Wire, worker: Worker, work: Work, times: int
+    ) -> None:
+        send(stack, crashed(stack, work.good, attempts=3))
+        wire.lose("UpdateItem", '"FAILED"', times=times)
+        # The write passes for somebody else's; the next delivery meets it and goes on.
+        assert invoke(stack, worker) == 1
+        record = stack.record("t")
+        assert (record.status, record.attempts, record.version) == (Status.FAILED, 3, 2)
+        assert stack.letters() == []
+        send(stack, record)
+        assert invoke(stack, worker) == 0
+        assert stack.record("t") == record
+        assert len(stack.letters()) == 1
+        assert work.starts() == []
+
+
+class TestADeadLetter:
+    @pytest.fixture
+    def monitor(self, stack: Stack, load: Load) -> Callable[[], None]:
+        """Invocations by the dead-letter queue, one letter each, until it has no more to give."""
+        module = load("monitor_dlq")
+
+        def monitor() -> None:
+            while letters := stack.receive(stack.dead_letter_queue_url):
+                for letter in letters:
+                    record = {
+                        "messageId": letter.message_id,
+                        "receiptHandle": letter.receipt_handle,
+                        "body": letter.body,
+                        "attributes": {"ApproximateReceiveCount": str(letter.receives)},
+                    }
+                    kept = module.on_queue({"Records": [record]}, lambda_context(60_000))
+                    if not kept["batchItemFailures"]:
+                        stack.dead_letter_queue.delete(letter)
+
+        return monitor
+
+    @pytest.fixture
+    def lines(self, caplog: pytest.LogCaptureFixture) -> Callable[[], int]:
+        """How often the monitor logged a dead letter."""
+        return lambda: sum(vars(one).get("eventType") == "DLQ_MESSAGE" for one in caplog.records)
+
+    @pytest.mark.parametrize("times", [1, TRIES, 2 * TRIES], ids=["once", "to botocore", "to the worker"])
+    def test_that_comes_more_than_once_is_dealt_with_once(
+        self,
+        stack: Stack,
+        wire: Wire,
+        worker: Worker,
+        work: Work,
+        monitor: Callable[[], None],
+        lines: Callable[[], int],
+        times: int,
+    ) -> None:
+        send(stack, stack.submit("t", "busy", work.bad, attempts=2))
+        wire.lose("SendMessage", times=times)
+        assert invoke(stack, worker) == 0
+        assert messages(stack, stack.dead_letter_queue_url) == times + 1
+        monitor()
+        assert lines() == 1
+        assert messages(stack, stack.dead_letter_queue_url) == 0
+        record = stack.record("t")
+        assert record.dead_lettered_at is not None
+        assert (record.attempts, record.version, work.starts()) == (3, 4, [3])
+
+    @ONCE_AND_OFTEN
+    def test_whose_mark_was_made_unseen_is_logged_once(
+        self, stack: Stack, wire: Wire, monitor: Callable[[], None], lines: Callable[[], int], times: int
+    ) -> None:
+        task = stack.submit("t", status=Status.FAILED, attempts=3, error_message="bad")
+        stack.dead_letter_queue.send(DeadLetter("t", 1, "bad", "c"))
+        wire.lose("UpdateItem", "deadLetteredAt", times=times)
+        monitor()
+        record = stack.record("t")
+        assert record.dead_lettered_at is not None
+        assert (record.version, lines()) == (task.version + 1, 1)
+        # Without any answer the letter stays, and the next run finds it dealt with.
+        assert messages(stack, stack.dead_letter_queue_url) == (times == TRIES)
+        stack.dead_letter_queue.send(DeadLetter("t", 1, "bad", "c"))
+        monitor()
+        assert (stack.record("t"), lines()) == (record, 1)
+
+    @ONCE_AND_OFTEN
+    def test_of_a_task_that_the_queue_gave_up_fails_it_once(
+        self, stack: Stack, wire: Wire, monitor: Callable[[], None], lines: Callable[[], int], times: int
+    ) -> None:
+        task = stack.submit("t")
+        redriven = TaskMessage.of(task)
+        stack.dead_letter_queue.send(redriven)
+        wire.lose("UpdateItem", '"FAILED"', times=times)
+        monitor()
+        if times == TRIES:
+            assert stack.record("t").dead_lettered_at is None
+            stack.dead_letter_queue.send(redriven)
+            monitor()
+        record = stack.record("t")
+        assert record.dead_lettered_at is not None
+        assert (record.status, record.version, lines()) == (Status.FAILED, 3, 1)
+
+    @ONCE_AND_OFTEN
+    def test_that_was_deleted_unseen_is_gone(
+        self, stack: Stack, wire: Wire, load: Load, lines: Callable[[], int], times: int
+    ) -> None:
+        stack.submit("t", status=Status.FAILED, attempts=3, error_message="bad")
+        stack.dead_letter_queue.send(DeadLetter("t", 1, "bad", "c"))
+        wire.lose("DeleteMessage", times=times)
+        load("monitor_dlq").on_schedule({}, lambda_context(60_000))
+        assert (lines(), messages(stack, stack.dead_letter_queue_url)) == (1, 0)
+
+
+class TestARetry:
+    @pytest.fixture
+    def retry(self, load: Load) -> Callable[[], int]:
+        module = load("retry_tasks")
+        event = {
+            "routeKey": "POST /tasks/{taskId}/retry",
+            "rawPath": "/tasks/t/retry",
+            "requestContext": {"http": {"method": "POST"}, "requestId": "r"},
+            "pathParameters": {"taskId": "t"},
+        }
+        return lambda: module.handler(event, None)["statusCode"]
+
+    @ONCE_AND_OFTEN
+    @pytest.mark.parametrize("write", ["record", "message"])
+    def test_starts_one_run(
+        self,
+        stack: Stack,
+        wire: Wire,
+        worker: Worker,
+        work: Work,
+        retry: Callable[[], int],
+        write: str,
+        times: int,
+    ) -> None:
+        task = stack.submit("t", "busy", work.good, status=Status.FAILED, attempts=3)
+        wire.lose(*(("UpdateItem", "unsentShard") if write == "record" else ("SendMessage",)), times=times)
+        if times == TRIES:
+            assert retry() == 503
+        assert retry() == 202
+        record = stack.record("t")
+        assert (record.status, record.run, record.version) == (Status.PENDING, 2, task.version + 1)
+        drain(stack, worker)
+        record = stack.record("t")
+        assert (record.status, record.run, record.attempts) == (Status.COMPLETED, 2, 1)
+        assert work.starts() == [1]
+
+    @ONCE_AND_OFTEN
+    @pytest.mark.parametrize("call", ["SendMessageBatch", "UpdateItem"])
+    def test_that_is_swept_runs_once(
+        self,
+        stack: Stack,
+        wire: Wire,
+        worker: Worker,
+        work: Work,
+        load: Load,
+        call: str,
+        times: int,
+    ) -> None:
+        failed = stack.submit("t", "busy", work.good, status=Status.FAILED, attempts=3)
+        stack.store.restart(failed, clock.now() - 200_000)
+        module = load("sweep_tasks")
+        wire.lose(call, times=times)
+        if times == TRIES:
+            with pytest.raises(ConnectionClosedError):
+                module.handler({}, lambda_context(60_000))
+        module.handler({}, lambda_context(60_000))
+        assert messages(stack, stack.task_queue_url) >= 1
+        # Its place in the list of unsent tasks is at the end now.
+        assert module.handler({}, lambda_context(60_000))["sent"] == 0
+        drain(stack, worker)
+        record = stack.record("t")
+        assert (record.status, record.attempts, work.starts()) == (Status.COMPLETED, 1, [1])
+
+
+@ONCE_AND_OFTEN
+def test_a_message_that_was_put_off_unseen_comes_back_when_it_is_due(
+    stack: Stack, wire: Wire, worker: Worker, work: Work, times: int
+) -> None:
+    send(stack, stack.submit("t", "busy", work.bad))
+    wire.lose("ChangeMessageVisibility", times=times)
+    before = time.monotonic()
+    assert invoke(stack, worker) == 1
+    assert stack.record("t").status is Status.RETRYING
+    wait_for(lambda: invoke(stack, worker), "the message, two seconds later")
+    assert 1.5 < time.monotonic() - before < 10
+    assert (stack.record("t").attempts, work.starts()) == (2, [1, 2])
+
+
+class TestNoAnswerAtAll:
+    """AWS is gone for the rest of the invocation."""
+
+    def test_to_a_claim_gives_the_message_back_unclaimed(
+        self, stack: Stack, wire: Wire, short_worker: Worker, work: Work
+    ) -> None:
+        send(stack, stack.submit("t", "busy", work.good))
+        before = stack.record("t")
+        wire.cut.add("dynamodb")
+        began = time.monotonic()
+        assert invoke(stack, short_worker, SHORT) == 1
+        assert time.monotonic() - began < SHORT / 1000
+        wire.mend()
+        assert stack.record("t") == before
+        assert work.starts() == []
+        # Back after the first of the delays for messages that nobody could claim.
+        (delay,) = [json.loads(body) for call, body in wire.made if call == "ChangeMessageVisibility"]
+        assert delay["VisibilityTimeout"] == 5
+        assert messages(stack, stack.task_queue_url) == 1
+        send(stack, before)
+        assert invoke(stack, short_worker) == 0
+        assert (stack.record("t").attempts, work.starts()) == (1, [1])
+
+    def test_to_a_claim_that_was_made_counts_as_a_crash(
+        self, stack: Stack, wire: Wire, short_worker: Worker, work: Work
+    ) -> None:
+        send(stack, stack.submit("t", "busy", work.good))
+        wire.lose("UpdateItem", '"PROCESSING"', times=1)
+        wire.cut_after("UpdateItem", '"PROCESSING"', service="dynamodb")
+        assert invoke(stack, short_worker, SHORT) == 1
+        wire.mend()
+        record = stack.record("t")
+        assert (record.status, record.attempts, work.starts()) == (Status.PROCESSING, 1, [])
+        assert messages(stack, stack.task_queue_url) == 1
+        waiting_is_over(stack)
+        assert invoke(stack, short_worker) == 0
+        record = stack.record("t")
+        assert (record.status, record.attempts, work.starts()) == (Status.COMPLETED, 2, [2])
+
+    @pytest.mark.parametrize("outcome", ["good", "bad"])
+    @pytest.mark.parametrize("made", [False, True], ids=["not made", "made"])
+    def test_to_a_settlement_leaves_the_message_on_the_queue(
+        self, stack: Stack, wire: Wire, short_worker: Worker, work: Work, outcome: str, made: bool
+    ) -> None:
+        send(stack, stack.submit("t", "busy", work.good if outcome == "good" else work.bad))
+        settlement = '"COMPLETED"' if outcome == "good" else "TypeError"
+        if made:
+            wire.lose("UpdateItem", settlement, times=1)
+        wire.cut_after("UpdateItem", settlement if made else '"PROCESSING"', service="dynamodb")
+        began = time.monotonic()
+        assert invoke(stack, short_worker, SHORT) == 1
+        assert time.monotonic() - began < SHORT / 1000
+        wire.mend()
+        assert messages(stack, stack.task_queue_url) == 1
+        record = stack.record("t")
+        settled = Status.COMPLETED if outcome == "good" else Status.RETRYING
+        assert record.status is (settled if made else Status.PROCESSING)
+        assert (record.attempts, work.starts()) == (1, [1])
+        if record.status is Status.COMPLETED:
+            send(stack, record)
+            assert invoke(stack, short_worker) == 0
+            assert (stack.record("t"), work.starts()) == (record, [1])
+        else:
+            waiting_is_over(stack)
+            invoke(stack, short_worker)
+            assert (stack.record("t").attempts, work.starts()) == (2, [1, 2])
+
+    def test_to_a_dead_letter_leaves_the_message_on_the_queue(
+        self, stack: Stack, wire: Wire, short_worker: Worker, work: Work
+    ) -> None:
+        send(stack, stack.submit("t", "busy", work.bad, attempts=2))
+        wire.cut_after("UpdateItem", '"FAILED"', service="sqs")
+        assert invoke(stack, short_worker, SHORT) == 1
+        wire.mend()
+        record = stack.record("t")
+        assert (record.status, stack.letters()) == (Status.FAILED, [])
+        assert messages(stack, stack.task_queue_url) == 1
+        send(stack, record)
+        assert invoke(stack, short_worker) == 0
+        assert (stack.record("t"), len(stack.letters()), work.starts()) == (record, 1, [3])
