@@ -93,6 +93,16 @@ def test_a_task_without_an_answer_is_named_and_the_others_go_on(api: FakeApi) ->
     assert report.facts["unanswered"] == "1: b"
 
 
+def test_failures_here_and_there_do_not_end_the_run(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_retry, "HOPELESS_FAILURES", 2)
+    api.store_failed(*"abcde")
+    for _ in range(2):
+        api.faults["POST"].extend([as_usual, *[reset] * backoff.ATTEMPTS])
+    report = run(api, these(*"abcde"), concurrency=1)
+    assert report.outcome is Outcome.INCOMPLETE
+    assert report.facts["unanswered"] == "2: b; d"
+
+
 def test_it_gives_up_when_nothing_is_answered(api: FakeApi) -> None:
     api.store_failed(*[f"t{n}" for n in range(50)])
     api.always["POST"] = reset

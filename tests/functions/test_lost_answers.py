@@ -656,3 +656,25 @@ class TestNoAnswerAtAll:
         send(stack, record)
         assert invoke(stack, short_worker) == 0
         assert (stack.record("t"), len(stack.letters()), work.starts()) == (record, 1, [3])
+
+    def test_to_the_delay_of_a_message_leaves_its_neighbours_alone(
+        self, stack: Stack, wire: Wire, worker: Worker, deadline: Deadline, work: Work
+    ) -> None:
+        send(stack, stack.submit("t", "busy", work.bad), stack.submit("neighbour", "busy", work.good))
+        deliveries = stack.receive(stack.task_queue_url)
+        bad = [delivery.message_id for delivery in deliveries if '"t"' in delivery.body]
+        wire.cut.add("sqs")
+        assert worker.work_off(deliveries, deadline) == bad
+        assert stack.record("t").status is Status.RETRYING
+        assert stack.record("neighbour").status is Status.COMPLETED
+
+    def test_to_anything_keeps_every_message(
+        self, stack: Stack, wire: Wire, short_worker: Worker, work: Work
+    ) -> None:
+        send(stack, stack.submit("t", "busy", work.good), stack.submit("u", "busy", work.good))
+        deliveries = stack.receive(stack.task_queue_url)
+        wire.cut |= {"dynamodb", "sqs"}
+        kept = short_worker.work_off(deliveries, Deadline(SHORT))
+        assert kept == [delivery.message_id for delivery in deliveries]
+        wire.mend()
+        assert [stack.record(task_id).attempts for task_id in ("t", "u")] == [0, 0]
