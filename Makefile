@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help local test verify check chaos outage killer format smoke load lock clean
+.PHONY: help local test verify check chaos outage killer bench format smoke load lock clean
 .DELETE_ON_ERROR:
 # Packages are installed without bytecode, which takes longer than to fetch them; what is imported is compiled
 # once, then, and kept.
@@ -11,6 +11,7 @@ URL ?= http://tasks.execute-api.localhost:4566
 COUNT ?= 500
 SEED ?=
 CONCURRENCY ?= 20
+BATCH ?= 1
 LOCK_NOTE := Every package of an environment, exactly: a constraint for pip, not a list. Made with: make lock
 
 help:  ## Show what there is to make
@@ -44,6 +45,9 @@ outage: .venv/.dev .venv/.emulator  ## DynamoDB down for a minute in the middle 
 	@.venv/bin/python -m tests.chaos outage --worker-timeout 120
 	@.venv/bin/python -m tests.chaos outage --worker-timeout 10
 
+bench: .venv/.dev .venv/.emulator .venv/.bench  ## Speed, cost and growth, each against a baseline
+	@.venv/bin/python -m benchmarks
+
 killer: .venv/.dev .venv/.emulator  ## One task of a hundred kills a process that it runs in, twice
 	@.venv/bin/python -m tests.chaos killer --victim worker
 	@.venv/bin/python -m tests.chaos killer --victim itself
@@ -51,8 +55,8 @@ killer: .venv/.dev .venv/.emulator  ## One task of a hundred kills a process tha
 smoke: .venv/.run  ## Submit a few tasks to URL and wait for them
 	@.venv/bin/python -m client smoke $(URL)
 
-load: .venv/.run  ## Submit COUNT tasks to URL, CONCURRENCY at a time
-	@.venv/bin/python -m client load $(URL) --count $(COUNT) --concurrency $(CONCURRENCY)
+load: .venv/.run  ## Submit COUNT tasks to URL, BATCH in a request, CONCURRENCY requests at a time
+	@.venv/bin/python -m client load $(URL) --count $(COUNT) --concurrency $(CONCURRENCY) --batch $(BATCH)
 
 # One environment for the program and its tools, one inside it for the emulator (requirements-local.txt
 # says why). A marker file per set of packages: what is installed already costs nothing.
@@ -73,14 +77,21 @@ load: .venv/.run  ## Submit COUNT tasks to URL, CONCURRENCY at a time
 	.venv/emulator/bin/python $(PIP_INSTALL) -r requirements-local.txt
 	@touch $@
 
+.venv/.bench: requirements-bench.txt requirements-bench-lock.txt | .venv/bin/python
+	.venv/bin/python -m venv .venv/bench
+	.venv/bench/bin/python $(PIP_INSTALL) -r requirements-bench.txt
+	@touch $@
+
 lock: .venv/bin/python  ## Look up what each direct pin brings along, and pin that too
-	truncate -s 0 requirements-lock.txt requirements-local-lock.txt
-	rm -rf build/lock build/lock-local
+	truncate -s 0 requirements-lock.txt requirements-local-lock.txt requirements-bench-lock.txt
+	rm -rf build/lock build/lock-local build/lock-bench
 	$(PYTHON) -m venv build/lock && build/lock/bin/python $(PIP_INSTALL) -r requirements-dev.txt
 	$(PYTHON) -m venv build/lock-local && build/lock-local/bin/python $(PIP_INSTALL) -r requirements-local.txt
+	$(PYTHON) -m venv build/lock-bench && build/lock-bench/bin/python $(PIP_INSTALL) -r requirements-bench.txt
 	{ echo '# $(LOCK_NOTE)'; build/lock/bin/python -m pip freeze; } > requirements-lock.txt
 	{ echo '# $(LOCK_NOTE)'; build/lock-local/bin/python -m pip freeze; } > requirements-local-lock.txt
-	rm -rf build/lock build/lock-local
+	{ echo '# $(LOCK_NOTE)'; build/lock-bench/bin/python -m pip freeze; } > requirements-bench-lock.txt
+	rm -rf build/lock build/lock-local build/lock-bench
 
 clean:  ## Remove what was installed and built
 	rm -rf .venv build

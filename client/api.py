@@ -4,8 +4,10 @@
         task = await tasks.submit(answer="hello")
         task = await tasks.get(task.task_id)
         print(task.status, task.attempts)
+        results = await tasks.submit_batch([Submission(answer="hello"), Submission(payload={"n": 1})])
 
-Every failure is a `client.errors.TasksError`; nothing of httpx comes through.
+The data classes are those of `client.task`. Every failure is a `client.errors.TasksError`; nothing of httpx
+comes through.
 """
 
 from __future__ import annotations
@@ -13,16 +15,18 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Self, TypeVar, cast
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple, Self, TypeVar
 from urllib.parse import quote, urlencode
 from uuid import uuid4
 
 import httpx
 
 from client import address
+from client.batch import BatchResult, read_results
 from client.errors import BadAnswerError, NoAnswerError, excerpt, from_answer, from_transport
+from client.task import Page, Submission, Task
 
 #: Seconds for a whole request. The gateway gives up on a function after 30, and its answer is awaited.
 REQUEST_TIMEOUT_SECONDS = 32.0
@@ -33,133 +37,24 @@ CONNECT_TIMEOUT_SECONDS = 5.0
 #: Bytes read of an answer. The gateway sends at most 10 MB.
 MAX_ANSWER_BYTES = 10 * 1024 * 1024
 
-#: Statuses that a task does not leave by itself.
-FINISHED_STATUSES = frozenset({"COMPLETED", "FAILED", "CANCELLED"})
-
-FieldT = TypeVar("FieldT")
 AnswerT = TypeVar("AnswerT")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PastAttempt:
-    """An attempt that ended, as a task's history tells it.
+class _Answer(NamedTuple):
+    """A whole answer, whatever it says."""
 
-    Attributes:
-        run: the run that it was part of.
-        attempt: its number within that run, from 1.
-        started_at: when it was claimed.
-        duration_seconds: how long it took; None when its worker died, and nobody saw when.
-        error_message: the start of its error; None when it ended well.
-    """
+    status: int
+    headers: httpx.Headers
+    content: bytes
 
-    run: int
-    attempt: int
-    started_at: datetime
-    duration_seconds: float | None = None
-    error_message: str | None = None
-
-    @classmethod
-    def from_json(cls, value: object) -> Self:
-        """Read an attempt from the API's JSON; raises as `Task.from_json`."""
-        fields = _fields(value)
-        milliseconds = _optional(fields, "durationMs", int)
-        return cls(
-            run=_required(fields, "run", int),
-            attempt=_required(fields, "attempt", int),
-            started_at=datetime.fromisoformat(_required(fields, "startedAt", str)),
-            duration_seconds=None if milliseconds is None else milliseconds / 1000,
-            error_message=_optional(fields, "errorMessage", str),
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
-    """A task as the API showed it at one moment.
-
-    Attributes:
-        task_id: its name, chosen by who submitted it.
-        type: which function runs it.
-        status: PENDING, PROCESSING, RETRYING, COMPLETED, FAILED or CANCELLED. A later API may know more.
-        attempts: attempts begun in this run.
-        retries: attempts after the first.
-        run: how often it was started anew, from 1.
-        version: grows with every change, so of two answers the one with the larger is the newer.
-        created_at: when it was accepted.
-        updated_at: when it last changed.
-        answer: its data, when that is a string.
-        payload: its data, when that is an object. A list leaves large data out: neither is there then.
-        error_message: the error of its last failed attempt.
-        result: what its function returned.
-        history: the last attempts that ended, over all runs, the oldest first. The API keeps a few, and
-            none of a task that succeeded at once.
-    """
-
-    task_id: str
-    type: str
-    status: str
-    attempts: int
-    retries: int
-    run: int
-    version: int
-    created_at: datetime
-    updated_at: datetime
-    answer: str | None = None
-    payload: Mapping[str, Any] | None = None
-    error_message: str | None = None
-    result: object = None
-    history: Sequence[PastAttempt] = ()
-
-    @property
-    def finished(self) -> bool:
-        """True when it is COMPLETED, FAILED or CANCELLED: nothing changes unless somebody retries it."""
-        return self.status in FINISHED_STATUSES
-
-    @classmethod
-    def from_json(cls, value: object) -> Self:
-        """Read a task from the API's JSON; fields that are not known here are passed over.
-
-        Raises:
-            ValueError: a field is missing or of another type; the message names it.
-        """
-        fields = _fields(value)
-        return cls(
-            task_id=_required(fields, "taskId", str),
-            type=_required(fields, "type", str),
-            status=_required(fields, "status", str),
-            attempts=_required(fields, "attempts", int),
-            retries=_required(fields, "retries", int),
-            run=_required(fields, "run", int),
-            version=_required(fields, "version", int),
-            created_at=datetime.fromisoformat(_required(fields, "createdAt", str)),
-            updated_at=datetime.fromisoformat(_required(fields, "updatedAt", str)),
-            answer=_optional(fields, "answer", str),
-            payload=cast("dict[str, Any] | None", _optional(fields, "payload", dict)),
-            error_message=_optional(fields, "errorMessage", str),
-            result=fields.get("result"),
-            history=tuple(
-                map(PastAttempt.from_json, cast("list[object]", _optional(fields, "history", list) or []))
-            ),
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """Some tasks of a list, the newest first, and where it goes on; `next_cursor` is None at its end.
-
-    A page can be short, or empty, and not be the last.
-    """
-
-    tasks: Sequence[Task]
-    next_cursor: str | None
-
-    @classmethod
-    def from_json(cls, value: object) -> Self:
-        """Read a page from the API's JSON; raises as `Task.from_json`."""
-        fields = _fields(value)
-        return cls(
-            tasks=tuple(map(Task.from_json, cast("list[object]", _required(fields, "tasks", list)))),
-            next_cursor=_optional(fields, "nextCursor", str),
-        )
+    def read(self, read: Callable[[object], AnswerT], what: str) -> AnswerT:
+        """Its JSON as `what`, made of it by `read`. Raises BadAnswerError where that raises ValueError."""
+        try:
+            return read(json.loads(self.content))
+        except (ValueError, RecursionError) as error:
+            kind = excerpt(self.headers.get("content-type", "no content type"))
+            message = f"{self.status} with {kind}, which is not {what}: {excerpt(str(error))}"
+            raise BadAnswerError(message) from None
 
 
 class TasksClient:
@@ -234,9 +129,32 @@ class TasksClient:
             BadAnswerError: the answer is not this API's.
         """
         task_id = task_id or str(uuid4())
-        given = {"taskId": task_id, "type": task_type, "answer": answer, "payload": payload}
-        body = {name: value for name, value in given.items() if value is not None}
-        return await self._task("POST", "/tasks", task_id, body)
+        submission = Submission(task_id=task_id, task_type=task_type, answer=answer, payload=payload)
+        return await self._task("POST", "/tasks", task_id, submission.as_json())
+
+    async def submit_batch(self, submissions: Sequence[Submission]) -> list[BatchResult]:
+        """Submit 1 to 100 tasks in one request and return what became of each, in their order.
+
+        Each has a result of its own: the task as accepted, or as it is now when it was submitted before; or
+        the StatusError that `submit` would raise, here returned. 503 among these is transient: that task
+        was not stored. In a list or batch the API leaves out data and results of over 1 KB.
+
+        Args:
+            submissions: the tasks; IDs are made here where there are none.
+
+        Raises:
+            StatusError: the request as a whole was refused, 400 when it is none of 1 to 100 tasks, 413 when
+                it is too large; otherwise as `submit`.
+            NoAnswerError: no answer; any of the tasks may have been accepted.
+            BadAnswerError: the answer is not this API's, or not that for these tasks.
+        """
+        task_ids = [submission.task_id or str(uuid4()) for submission in submissions]
+        named = zip(submissions, task_ids, strict=True)
+        body = {"tasks": [replace(submission, task_id=task_id).as_json() for submission, task_id in named]}
+        answer = await self._ask("POST", "/tasks/batch", body)
+        correlation_id = answer.headers.get("x-correlation-id")
+        read = partial(read_results, task_ids=task_ids, correlation_id=correlation_id)
+        return answer.read(read, "the results of this batch")
 
     async def get(self, task_id: str) -> Task:
         """Read a task.
@@ -279,9 +197,8 @@ class TasksClient:
         """
         given = {"status": status, "limit": limit, "cursor": cursor}
         query = urlencode({name: value for name, value in given.items() if value is not None})
-        page = await self._ask(
-            "GET", f"/tasks?{query}" if query else "/tasks", Page.from_json, "a page of tasks"
-        )
+        answer = await self._ask("GET", f"/tasks?{query}" if query else "/tasks")
+        page = answer.read(Page.from_json, "a page of tasks")
         if page.next_cursor is not None and page.next_cursor == cursor:
             raise BadAnswerError("a page of tasks that leads back to itself")
         return page
@@ -302,26 +219,19 @@ class TasksClient:
                 return
 
     async def _task(self, method: str, path: str, task_id: str, body: object = None) -> Task:
-        task = await self._ask(method, path, Task.from_json, "a task", body)
+        answer = await self._ask(method, path, body)
+        task = answer.read(Task.from_json, "a task")
         if task.task_id != task_id:
             raise BadAnswerError(f"with another task: {excerpt(task.task_id)}")
         return task
 
-    async def _ask(
-        self, method: str, path: str, read: Callable[[object], AnswerT], what: str, body: object = None
-    ) -> AnswerT:
-        status, headers, content = await self._exchange(method, path, body)
-        if not 200 <= status < 300:
-            raise from_answer(status, headers, content)
-        try:
-            return read(json.loads(content))
-        except (ValueError, RecursionError) as error:
-            kind = excerpt(headers.get("content-type", "no content type"))
-            raise BadAnswerError(
-                f"{status} with {kind}, which is not {what}: {excerpt(str(error))}"
-            ) from None
+    async def _ask(self, method: str, path: str, body: object = None) -> _Answer:
+        answer = await self._exchange(method, path, body)
+        if not 200 <= answer.status < 300:
+            raise from_answer(answer.status, answer.headers, answer.content)
+        return answer
 
-    async def _exchange(self, method: str, path: str, body: object) -> tuple[int, httpx.Headers, bytes]:
+    async def _exchange(self, method: str, path: str, body: object) -> _Answer:
         # Escaped by json.dumps, so that even half a surrogate pair arrives, and the API can refuse it.
         content = None if body is None else json.dumps(body, allow_nan=False).encode()
         headers = {} if content is None else {"content-type": "application/json"}
@@ -343,24 +253,4 @@ class TasksClient:
                 raise NoAnswerError("timeout", f"no answer within {self._timeout:g} s") from error
             finally:
                 self._idle.append(connection)
-        return response.status_code, response.headers, bytes(received)
-
-
-def _fields(value: object) -> Mapping[str, object]:
-    if not isinstance(value, dict):
-        raise ValueError("not an object")
-    return cast("dict[str, object]", value)
-
-
-def _required(fields: Mapping[str, object], name: str, kind: type[FieldT]) -> FieldT:
-    value = _optional(fields, name, kind)
-    if value is None:
-        raise ValueError(f"no {name}")
-    return value
-
-
-def _optional(fields: Mapping[str, object], name: str, kind: type[FieldT]) -> FieldT | None:
-    value = fields.get(name)
-    if value is None or (isinstance(value, kind) and not isinstance(value, bool)):
-        return value
-    raise ValueError(f"{name} is not of type {kind.__name__}")
+        return _Answer(response.status_code, response.headers, bytes(received))

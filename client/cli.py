@@ -14,6 +14,7 @@ import typer
 from client.address import base_url
 from client.advice import explain
 from client.api import REQUEST_TIMEOUT_SECONDS, TasksClient
+from client.batch import MAX_BATCH
 from client.load import LoadReport, load
 from client.report import Advance, Report
 from client.retry import RetryReport, failed, named, retry
@@ -126,9 +127,12 @@ def load_command(
     *,
     url: Url,
     count: Annotated[int, typer.Option(min=1, help="Tasks to submit.")] = 500,
-    concurrency: Annotated[int, typer.Option(min=1, max=1000, help="Submissions at a time.")] = 20,
+    concurrency: Annotated[int, typer.Option(min=1, max=1000, help="Requests at a time.")] = 20,
+    batch: Annotated[
+        int, typer.Option(min=1, max=MAX_BATCH, help="Tasks in a request; 1 sends each by itself.")
+    ] = 1,
     request_timeout: Annotated[
-        float, typer.Option(parser=_seconds, metavar="SECONDS", help="For one submission.")
+        float, typer.Option(parser=_seconds, metavar="SECONDS", help="For one request.")
     ] = REQUEST_TIMEOUT_SECONDS,
     task_type: TaskType = None,
     payload: Payload = None,
@@ -136,10 +140,15 @@ def load_command(
 ) -> None:
     """Submit many tasks, some at a time, and measure how the API takes them.
 
-    Prints throughput, the percentiles of the latency of accepted submissions, and every kind of error
-    with its number. Nothing is sent twice, and whether the tasks finish is not awaited.
+    Prints throughput, the percentiles of the latency of requests of which a task was accepted, and every
+    kind of error with the number of tasks that met it. Nothing is sent twice, and whether the tasks finish
+    is not awaited.
+
+    \b
+    For example, 10,000 tasks in requests of 100 (URL: the stack's output apiUrl):
+        python -m client load URL --count 10000 --batch 100
     """
-    report = LoadReport(url, count, concurrency)
+    report = LoadReport(url, count, concurrency, batch)
 
     async def run(tasks: TasksClient, advance: Advance) -> None:
         await load(tasks, Work(task_type, payload), report, advance=advance)

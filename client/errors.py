@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, cast
@@ -57,7 +57,7 @@ class FieldError:
 
 
 class StatusError(TasksError):
-    """The answer has a status other than 2xx; `kind` is "HTTP <status>".
+    """The answer, or that to one task of a batch, has a status other than 2xx; `kind` is "HTTP <status>".
 
     Attributes:
         status: the HTTP status.
@@ -102,18 +102,19 @@ def excerpt(text: str) -> str:
 
 def from_answer(status: int, headers: httpx.Headers, body: bytes) -> StatusError:
     """The exception for an answer with a status other than 2xx, whoever it is from."""
-    phrase = next((known.phrase for known in HTTPStatus if known == status), "")
-    fields = _object(body)
     from_api = headers.get("content-type", "").partition(";")[0].strip() == "application/problem+json"
-    return StatusError(
+    return _status_error(
         status,
-        _text(fields, "title") or _text(fields, "message") or phrase,  # a gateway answers {"message"}
-        detail=_text(fields, "detail"),
-        errors=tuple(_field_errors(fields.get("errors"))),
+        _object(body),
         from_api=from_api,
         correlation_id=headers.get("x-correlation-id"),
         location=headers.get("location"),
     )
+
+
+def from_problem(status: int, problem: Mapping[str, object], correlation_id: str | None) -> StatusError:
+    """The exception for a problem (RFC 9457) that the API tells of one task among many."""
+    return _status_error(status, problem, from_api=True, correlation_id=correlation_id)
 
 
 def from_transport(error: httpx.HTTPError) -> TasksError:
@@ -155,6 +156,26 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         yield from _causes(inner)
 
 
+def _status_error(
+    status: int,
+    fields: Mapping[str, object],
+    *,
+    from_api: bool,
+    correlation_id: str | None,
+    location: str | None = None,
+) -> StatusError:
+    phrase = next((known.phrase for known in HTTPStatus if known == status), "")
+    return StatusError(
+        status,
+        _text(fields, "title") or _text(fields, "message") or phrase,  # a gateway answers {"message"}
+        detail=_text(fields, "detail"),
+        errors=tuple(_field_errors(fields.get("errors"))),
+        from_api=from_api,
+        correlation_id=correlation_id,
+        location=location,
+    )
+
+
 def _object(body: bytes) -> dict[str, Any]:
     try:
         value = json.loads(body)
@@ -163,7 +184,7 @@ def _object(body: bytes) -> dict[str, Any]:
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
-def _text(fields: dict[str, Any], name: str) -> str:
+def _text(fields: Mapping[str, object], name: str) -> str:
     value = fields.get(name)
     return excerpt(value) if isinstance(value, str) else ""
 

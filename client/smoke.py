@@ -24,11 +24,12 @@ from functools import partial
 from typing import Any
 from uuid import uuid4
 
-from client.api import Task, TasksClient
+from client.api import TasksClient
 from client.backoff import ATTEMPTS, repeat
 from client.errors import TasksError, excerpt
 from client.measure import Latencies
 from client.report import Advance, Report, counts, first
+from client.task import Task
 from client.work import Work
 
 #: Requests under way at once.

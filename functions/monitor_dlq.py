@@ -16,12 +16,9 @@ _LAST_LETTER = 15_000
 
 _queue = Queue(aws.sqs(), os.environ["DEAD_LETTER_QUEUE_URL"])
 _monitor = DeadLetterMonitor(
-    TaskStore(
-        aws.dynamodb(),
-        os.environ["TASKS_TABLE"],
-        retention=int(os.environ["TASK_RETENTION_DAYS"]) * clock.DAY,
-    ),
+    TaskStore(aws.dynamodb(), os.environ["TASKS_TABLE"]),
     _queue,
+    retention=int(os.environ["TASK_RETENTION_DAYS"]) * clock.DAY,
 )
 
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from tasklib import aws, clock
+from tasklib import aws
 from tasklib.clock import Deadline
 from tasklib.queue import Delivery, Queue
 from tasklib.store import TaskStore
@@ -15,11 +15,7 @@ from tasklib.worker import Worker, WorkerSettings
 _processes = TaskProcesses()
 _sqs = aws.sqs()
 _worker = Worker(
-    TaskStore(
-        aws.dynamodb(),
-        os.environ["TASKS_TABLE"],
-        retention=int(os.environ["TASK_RETENTION_DAYS"]) * clock.DAY,
-    ),
+    TaskStore(aws.dynamodb(), os.environ["TASKS_TABLE"]),
     Queue(_sqs, os.environ["TASK_QUEUE_URL"]),
     Queue(_sqs, os.environ["DEAD_LETTER_QUEUE_URL"]),
     _processes,

@@ -15,7 +15,12 @@ _MAX_LIMIT = 100
 _DEFAULT_LIMIT = 20
 
 #: The addresses of the API, for the answer to a method that they do not take.
-_METHODS = {r"/tasks": "GET, POST", r"/tasks/[^/]+": "GET", r"/tasks/[^/]+/retry": "POST"}
+_METHODS = {
+    r"/tasks": "GET, POST",
+    r"/tasks/batch": "GET, POST",
+    r"/tasks/[^/]+": "GET",
+    r"/tasks/[^/]+/retry": "POST",
+}
 
 _LIST_SHARDS = int(os.environ["LIST_SHARDS"])
 _store = TaskStore(aws.dynamodb(), os.environ["TASKS_TABLE"])

@@ -12,7 +12,7 @@ from tasklib.telemetry import logger
 
 _RETENTION = int(os.environ["TASK_RETENTION_DAYS"]) * clock.DAY
 _MESSAGE_RETENTION = int(os.environ["MESSAGE_RETENTION_DAYS"]) * clock.DAY
-_store = TaskStore(aws.dynamodb(), os.environ["TASKS_TABLE"], retention=_RETENTION)
+_store = TaskStore(aws.dynamodb(), os.environ["TASKS_TABLE"])
 _task_queue = Queue(aws.sqs(), os.environ["TASK_QUEUE_URL"])
 
 
@@ -46,7 +46,7 @@ def _restart(failed: Task) -> Task:
     lifetime = now + _MESSAGE_RETENTION + _RETENTION
     if not _store.keep_data(failed, until=lifetime + 3 * clock.DAY, at_least=lifetime + clock.DAY):
         raise Problem(HTTPStatus.CONFLICT, f"The data of task {failed.task_id} is gone; submit it anew.")
-    if _store.restart(failed, now):
+    if _store.change(failed, failed.restarted(now)):
         logger.info("task restarted", extra={"taskId": failed.task_id, "run": failed.run + 1})
     task = _find(failed.task_id)
     if judge_restart(task) is not Restart.RESEND:

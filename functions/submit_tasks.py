@@ -1,55 +1,96 @@
-"""`POST /tasks`: take a task, store it, queue it."""
+"""`POST /tasks` and `POST /tasks/batch`: take tasks, store them, queue them."""
 
 import os
 import uuid
 from http import HTTPStatus
+from typing import Any
 
 import task_types
 from tasklib import aws, clock
 from tasklib.http_api import Answer, Problem, Request, endpoint
-from tasklib.queue import Queue, TaskMessage
+from tasklib.queue import Queue
+from tasklib.record import with_data
 from tasklib.store import TaskStore
-from tasklib.task import Status, Task, TaskData, created_key, list_shard
+from tasklib.submission import Receipt, Submitter
+from tasklib.task import Status, Task, created_key, list_shard
 from tasklib.task_type import load_all
 from tasklib.telemetry import logger
-from tasklib.validation import Submission, id_from_key, read_submission
+from tasklib.validation import InvalidInputError, Submission, id_from_key, read_batch, read_submission
 
 _LIST_SHARDS = int(os.environ["LIST_SHARDS"])
-_RETENTION = int(os.environ["TASK_RETENTION_DAYS"]) * clock.DAY
-#: A task's data outlives its messages; the days on top are for a TTL that deletes late and a retry that is late.
-_DATA_LIFETIME = (int(os.environ["MESSAGE_RETENTION_DAYS"]) + 3) * clock.DAY
 _TYPES = load_all(task_types)
-_store = TaskStore(aws.dynamodb(), os.environ["TASKS_TABLE"], retention=_RETENTION)
-_task_queue = Queue(aws.sqs(), os.environ["TASK_QUEUE_URL"])
+_submitter = Submitter(
+    TaskStore(
+        aws.dynamodb(),
+        os.environ["TASKS_TABLE"],
+        retention=int(os.environ["TASK_RETENTION_DAYS"]) * clock.DAY,
+    ),
+    Queue(aws.sqs(), os.environ["TASK_QUEUE_URL"]),
+    # A task's data outlives its messages; the days on top are for a TTL that deletes late and a retry that is late.
+    data_lifetime=(int(os.environ["MESSAGE_RETENTION_DAYS"]) + 3) * clock.DAY,
+)
 
 
 @endpoint
 def handler(request: Request) -> Answer:
-    """202 with the new task; 200 with the task as it is when it was there; 409 when its ID has other content."""
+    """The answer of the route that the request came by."""
     request.allow_query()
+    return _submit_batch(request) if request.route == "POST /tasks/batch" else _submit_one(request)
+
+
+def _submit_one(request: Request) -> Answer:
+    """202 with the new task; 200 with the task as it is when it was there; 409 when its ID has other content."""
     submission = read_submission(request.json(), _TYPES)
-    task = _new_task(submission, request)
-    existing = _store.create(task, submission.data, data_lifetime=_DATA_LIFETIME)
-    if existing is None:
-        _send(task)
+    task = _new_task(submission, request, id_from_key(request.headers))
+    (receipt,) = _submitter.submit([(task, submission.data)], request.deadline)
+    status = _status(task, receipt)
+    if receipt.accepted:
         logger.info("task accepted", extra={"taskId": task.task_id, "type": task.type})
-        return _answer(HTTPStatus.ACCEPTED, task, submission.data)
-    if existing.content_hash != task.content_hash:
+    body = (receipt.existing or task).public(submission.data)
+    return Answer(status, body, {"location": f"/tasks/{task.task_id}"})
+
+
+def _submit_batch(request: Request) -> Answer:
+    """207 with a result for each submission: its status, and its task or what is wrong with it."""
+    submissions = read_batch(request.json(), _TYPES)
+    ids = [id_from_key(request.headers, place) for place in range(len(submissions))]
+    new = {
+        place: (_new_task(submission, request, ids[place]), submission.data)
+        for place, submission in enumerate(submissions)
+        if isinstance(submission, Submission)
+    }
+    receipts = dict(zip(new, _submitter.submit([*new.values()], request.deadline), strict=True))
+    accepted = [new[place][0].task_id for place, receipt in receipts.items() if receipt.accepted]
+    logger.info("tasks accepted", extra={"count": len(accepted), "taskIds": accepted})
+    results: list[dict[str, Any]] = []
+    for place, submission in enumerate(submissions):
+        try:
+            if isinstance(submission, InvalidInputError):
+                raise submission
+            task, receipt = new[place][0], receipts[place]
+            status = _status(task, receipt)
+            results.append(
+                {"status": status, "task": (receipt.existing or with_data(task, submission.data)).summary()}
+            )
+        except Exception as error:  # noqa: BLE001 - each task is answered by itself
+            problem = Problem.of(error)
+            results.append({"status": problem.status, "problem": problem.body()})
+    return Answer(HTTPStatus.MULTI_STATUS, {"results": results})
+
+
+def _status(task: Task, receipt: Receipt) -> HTTPStatus:
+    """Of a task that is stored. Raises Problem or an AWS error for one that is not."""
+    if receipt.error is not None:
+        raise receipt.error
+    if receipt.existing is None:
+        return HTTPStatus.ACCEPTED
+    if receipt.existing.content_hash != task.content_hash:
         raise Problem(HTTPStatus.CONFLICT, f"Task {task.task_id} exists with other content.")
-    return _answer(HTTPStatus.OK, existing, submission.data)
+    return HTTPStatus.OK
 
 
-def _send(task: Task) -> None:
-    try:
-        _task_queue.send(TaskMessage.of(task))
-    except aws.AWS_ERRORS as error:
-        # The task is stored, so it will run: the sweep sends its message.
-        facts = {"taskId": task.task_id, "reason": str(error)}
-        logger.warning("message left to the sweep", extra=facts)
-
-
-def _new_task(submission: Submission, request: Request) -> Task:
-    task_id = submission.task_id or id_from_key(request.headers) or str(uuid.uuid4())
+def _new_task(submission: Submission, request: Request, id_of_key: str | None) -> Task:
+    task_id = submission.task_id or id_of_key or str(uuid.uuid4())
     now = clock.now()
     return Task(
         task_id=task_id,
@@ -64,7 +105,3 @@ def _new_task(submission: Submission, request: Request) -> Task:
         content_hash=submission.data.content_hash(submission.type),
         correlation_id=request.correlation_id,
     )
-
-
-def _answer(status: HTTPStatus, task: Task, data: TaskData) -> Answer:
-    return Answer(status, task.public(data), {"location": f"/tasks/{task.task_id}"})

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import pulumi
 import pulumi_aws as aws
@@ -9,8 +10,8 @@ import pulumi_aws as aws
 from infra.grants import Grant, policy_document
 
 RUNTIME = "python3.13"
-#: A fifth cheaper per second than x86_64, and all of the code is pure Python.
-ARCHITECTURE = "arm64"
+#: The name under which the published version is called.
+_LIVE = "live"
 #: What Lambda does in a function's name to write its logs. It may create no log group: that would keep logs
 #: for ever.
 _LOG_ACTIONS = ("logs:CreateLogStream", "logs:PutLogEvents")
@@ -25,6 +26,33 @@ _ASSUMED_BY_LAMBDA = json.dumps(
 )
 
 
+@dataclass(frozen=True)
+class ColdStart:
+    """What is paid for, so that fewer calls wait for a function to start. AWS refuses both at once.
+
+    Either works on published versions only. AWS keeps every version that was ever published, and their packages
+    count against the 75 GB of code of an account in a region: whoever deploys often deletes old ones. A snapshot
+    is paid for until nobody has called its version for 14 days; the next calls then fail until AWS has taken a
+    new one.
+
+    Attributes:
+        snap_start: Start from a snapshot that was taken after the imports, when the version was published.
+        provisioned_concurrency: Environments that are kept started; calls beyond them start cold.
+    """
+
+    snap_start: bool = False
+    provisioned_concurrency: int = 0
+
+    @property
+    def needs_version(self) -> bool:
+        """Whether there is anything to publish a version for."""
+        return self.snap_start or self.provisioned_concurrency > 0
+
+
+#: Nothing is paid for: a start takes what it takes.
+UNPAID = ColdStart()
+
+
 class Function(pulumi.ComponentResource):
     """A function that can do what its grants say and nothing else.
 
@@ -33,10 +61,12 @@ class Function(pulumi.ComponentResource):
     delivery counts as a receive until the queue dead-letters tasks that never ran. A queue's trigger limits
     concurrency instead.
 
+    If versions of it are published, all that calls it calls the newest of them, through the alias ``live``.
+
     Attributes:
         name: Output, the function's name.
-        arn: Output, the function's ARN.
-        invoke_arn: Output, the ARN by which API Gateway calls the function.
+        arn: Output, the ARN to call: the alias's, or else the function's.
+        invoke_arn: Output, the same as API Gateway wants it.
     """
 
     def __init__(
@@ -47,11 +77,13 @@ class Function(pulumi.ComponentResource):
         description: str,
         handler: str,
         code: pulumi.Archive,
+        architecture: str,
         memory_mb: int,
         timeout_seconds: int,
         environment: Mapping[str, pulumi.Input[str]],
         grants: Sequence[Grant],
         log_retention_days: int,
+        cold_start: ColdStart = UNPAID,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Declare the function, its role and its log group.
@@ -63,11 +95,13 @@ class Function(pulumi.ComponentResource):
             description: What the function does, for people in the AWS console.
             handler: Module and function in the package, as ``module.function``.
             code: The package.
+            architecture: ``arm64`` or ``x86_64``; the code is pure Python.
             memory_mb: Memory in MB; CPU grows with it (one core at 1,769 MB).
             timeout_seconds: Longest invocation in seconds.
             environment: Environment variables of the function's own.
             grants: What the function's code, and the triggers that poll in its name, may do.
             log_retention_days: Days that its logs are kept.
+            cold_start: What is paid for against cold starts.
             opts: Options of the component.
         """
         super().__init__("tasks:infra:Function", name, None, opts)
@@ -93,7 +127,7 @@ class Function(pulumi.ComponentResource):
             description=description,
             role=role.arn,
             runtime=RUNTIME,
-            architectures=[ARCHITECTURE],
+            architectures=[architecture],
             handler=handler,
             code=code,
             memory_size=memory_mb,
@@ -113,9 +147,54 @@ class Function(pulumi.ComponentResource):
                 "system_log_level": "WARN",
                 "log_group": log_group.name,
             },
+            publish=cold_start.needs_version or None,
+            snap_start={"apply_on": "PublishedVersions"} if cold_start.snap_start else None,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[policy, log_group]),
         )
+        alias = None
+        if cold_start.needs_version:
+            alias = aws.lambda_.Alias(
+                name, name=_LIVE, function_name=function.name, function_version=function.version, opts=child
+            )
+            if cold_start.provisioned_concurrency:
+                aws.lambda_.ProvisionedConcurrencyConfig(
+                    name,
+                    function_name=function.name,
+                    qualifier=alias.name,
+                    provisioned_concurrent_executions=cold_start.provisioned_concurrency,
+                    opts=child,
+                )
         self.name = function.name
-        self.arn = function.arn
-        self.invoke_arn = function.invoke_arn
+        self._qualifier = alias.name if alias else None
+        self.arn = (alias or function).arn
+        self.invoke_arn = (alias or function).invoke_arn
         self.register_outputs({"name": self.name, "arn": self.arn})
+
+    def permit(
+        self,
+        name: str,
+        *,
+        statement_id: str,
+        principal: str,
+        source_arn: pulumi.Input[str],
+        opts: pulumi.ResourceOptions,
+    ) -> None:
+        """Let a service call the function.
+
+        Args:
+            name: Logical name of the permission.
+            statement_id: Its name in the function's policy.
+            principal: The service, such as ``events.amazonaws.com``.
+            source_arn: For what in that service.
+            opts: Options of the permission.
+        """
+        aws.lambda_.Permission(
+            name,
+            statement_id=statement_id,
+            action="lambda:InvokeFunction",
+            function=self.name,
+            qualifier=self._qualifier,
+            principal=principal,
+            source_arn=source_arn,
+            opts=opts,
+        )

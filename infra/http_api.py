@@ -75,11 +75,9 @@ class HttpApi(pulumi.ComponentResource):
                 target=pulumi.Output.concat("integrations/", integrations[function].id),
                 opts=child,
             )
-            aws.lambda_.Permission(
+            function.permit(
                 route_name,
                 statement_id=route_name,
-                action="lambda:InvokeFunction",
-                function=function.name,
                 principal="apigateway.amazonaws.com",
                 source_arn=pulumi.Output.concat(
                     api.execution_arn, "/", _STAGE, "/", route_key.replace(" ", "", 1)

@@ -27,7 +27,7 @@ _WHEELS = "build/wheels"
 
 #: What the Lambda runtime brings. A copy of our own would make the package several times its size, and with it
 #: every cold start slower.
-_IN_RUNTIME = frozenset({"boto3", "botocore", "s3transfer"})
+_IN_RUNTIME = frozenset({"boto3", "botocore", "jmespath", "s3transfer"})
 _REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9._-]+)==[^\s;]+(?P<hashes>(\s+--hash=sha256:[0-9a-f]{64})+)")
 _NATIVE_SUFFIXES = (".so", ".pyd", ".dylib", ".dll")
 #: The oldest time that a zip can hold.

@@ -70,6 +70,7 @@ class Worker:
         batch_size: Most tasks in one invocation.
         batch_window_seconds: Seconds to wait for a batch to fill.
         failure_rate: Share of simulated tasks that fail, 0 to 1.
+        provisioned_concurrency: Environments that are kept started.
     """
 
     memory_mb: int
@@ -78,6 +79,7 @@ class Worker:
     batch_size: int
     batch_window_seconds: int
     failure_rate: float
+    provisioned_concurrency: int
 
 
 @dataclass(frozen=True)
@@ -116,11 +118,15 @@ class Api:
         throttle_rate: Requests per second in the long run.
         throttle_burst: Requests at one moment.
         cors_origins: Origins whose web pages may call it.
+        memory_mb: Memory in MB of each function behind it.
+        provisioned_concurrency: Environments that are kept started of each function that all clients call.
     """
 
     throttle_rate: int
     throttle_burst: int
     cors_origins: tuple[str, ...]
+    memory_mb: int
+    provisioned_concurrency: int
 
 
 @dataclass(frozen=True)
@@ -135,6 +141,8 @@ class Settings:
         queue: The queue of tasks to run.
         monitor: The dead-letter monitor.
         api: The HTTP API.
+        architecture: Processor of all functions.
+        snap_start: Start the functions that somebody waits for from a snapshot.
         list_shards: Partitions of the task list.
         task_retention_days: Days that finished tasks are kept; 0 for ever.
         log_retention_days: Days that logs are kept.
@@ -148,6 +156,8 @@ class Settings:
     queue: TaskQueue
     monitor: Monitor
     api: Api
+    architecture: Literal["arm64", "x86_64"]
+    snap_start: bool
     list_shards: int
     task_retention_days: int
     log_retention_days: int
@@ -179,6 +189,7 @@ def load(task_types: Sequence[DeclaredTaskType]) -> Settings:
         batch_size=config.integer("batchSize", 1, 10_000),
         batch_window_seconds=config.integer("batchWindowSeconds", 0, 300),
         failure_rate=config.fraction("failureRate"),
+        provisioned_concurrency=config.integer("workerProvisionedConcurrency", 0, 1_000),
     )
     queue = TaskQueue(
         visibility_timeout_seconds=(
@@ -202,13 +213,18 @@ def load(task_types: Sequence[DeclaredTaskType]) -> Settings:
             throttle_rate=config.integer("apiThrottleRate", 1, 100_000),
             throttle_burst=config.integer("apiThrottleBurst", 1, 100_000),
             cors_origins=config.origins("corsOrigins"),
+            memory_mb=config.integer("apiMemoryMb", 128, 10_240),
+            provisioned_concurrency=config.integer("apiProvisionedConcurrency", 0, 1_000),
         ),
+        architecture=config.choice("architecture", ("arm64", "x86_64")),
+        snap_start=config.boolean("snapStart"),
         list_shards=config.integer("listShards", 1, 100),
         task_retention_days=config.integer("taskRetentionDays", 0, 3_650),
         log_retention_days=config.integer_of("logRetentionDays", _LOG_RETENTION_DAYS),
         protect_data=config.boolean("protectData"),
     )
     _check_worker(config, worker, queue)
+    _check_cold_starts(config, settings)
     _check_retries(config, settings, task_types)
     config.check_unknown_keys()
     problems = [*_check_stack_name(settings.prefix, stack), *config.problems]
@@ -237,6 +253,22 @@ def _check_worker(config: "_Config", worker: Worker, queue: TaskQueue) -> None:
         queue.visibility_timeout_seconds >= worker.timeout_seconds + worker.batch_window_seconds,
         f"visibilityTimeoutSeconds: {queue.visibility_timeout_seconds}; allowed: 0, or at least "
         f"workerTimeoutSeconds + batchWindowSeconds = {worker.timeout_seconds + worker.batch_window_seconds}",
+    )
+
+
+def _check_cold_starts(config: "_Config", settings: Settings) -> None:
+    api, worker = settings.api, settings.worker
+    config.check(
+        ("snapStart", "apiProvisionedConcurrency", "workerProvisionedConcurrency"),
+        not settings.snap_start or api.provisioned_concurrency == worker.provisioned_concurrency == 0,
+        "snapStart: true; allowed only with an apiProvisionedConcurrency and a workerProvisionedConcurrency of 0, "
+        "because AWS offers a function one or the other",
+    )
+    config.check(
+        ("workerProvisionedConcurrency", "workerMaxConcurrency"),
+        worker.provisioned_concurrency <= worker.max_concurrency,
+        f"workerProvisionedConcurrency: {worker.provisioned_concurrency}; allowed: at most workerMaxConcurrency = "
+        f"{worker.max_concurrency}",
     )
 
 

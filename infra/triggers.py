@@ -43,7 +43,9 @@ class QueueTrigger(pulumi.ComponentResource):
         aws.lambda_.EventSourceMapping(
             name,
             event_source_arn=queue.arn,
-            function_name=function.name,
+            # Not its name: Pulumi's provider takes that for equal to the ARN of each of its aliases, and
+            # would leave the trigger on one that is to be deleted.
+            function_name=function.arn,
             batch_size=batch_size,
             maximum_batching_window_in_seconds=batch_window_seconds,
             function_response_types=["ReportBatchItemFailures"],
@@ -85,11 +87,9 @@ class Schedule(pulumi.ComponentResource):
             schedule_expression=expression,
             opts=child,
         )
-        aws.lambda_.Permission(
+        function.permit(
             name,
             statement_id="schedule",
-            action="lambda:InvokeFunction",
-            function=function.name,
             principal="events.amazonaws.com",
             source_arn=rule.arn,
             opts=child,

@@ -17,6 +17,9 @@ from local.errors import LocalError
 _HOST = "127.0.0.1"
 _SUPERVISOR = Path(__file__).with_name("supervisor.py")
 
+#: In a folder of its own, which becomes part of the emulator's path and must hide nothing.
+_APPLICATION = Path(__file__).with_name("emulated") / "ministack_app.py"
+
 #: Seconds that a start may take on a slow, busy machine; it takes under one on an idle one.
 _START_SECONDS = 60
 
@@ -43,7 +46,7 @@ class Emulator:
         with _listen(port) as listener:
             self.port: int = listener.getsockname()[1]
             descriptor = listener.fileno()
-            serve = ["-m", "hypercorn", "ministack.app:app", "--bind", f"fd://{descriptor}"]
+            serve = ["-m", "hypercorn", f"{_APPLICATION}:app", "--bind", f"fd://{descriptor}"]
             # No worker process: the emulator's state is in memory.
             serve += ["--workers", "0", "--keep-alive", "75", "--log-level", "WARNING"]
             self._supervisor = subprocess.Popen(

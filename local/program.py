@@ -12,6 +12,7 @@ import traceback
 import warnings
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -78,9 +79,20 @@ def deploy(project: Project, stack: str, config: Mapping[str, str], aws: Aws) ->
     except (Exception, SystemExit) as error:
         # The SDK wraps what a provider raises; the first failure is the cause of all that follow.
         raise provider.failure or _program_error(error, project.directory) from error
+    finally:
+        loop.run_until_complete(loop.run_in_executor(None, _close_own_loop))
     if provider.failure is not None:
         raise provider.failure
     return Deployment(outputs, provider.created)
+
+
+def _close_own_loop() -> None:
+    """Close the loop that the SDK makes in the thread where it asks the provider, if it did.
+
+    Left to the interpreter's end, it can say on the terminal that it was not closed.
+    """
+    with suppress(RuntimeError):
+        asyncio.get_event_loop().close()
 
 
 class _Provider(Mocks):

@@ -9,11 +9,12 @@ import binascii
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Final, Self
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, Self
 
 from tasklib import aws
+from tasklib.clock import Deadline
 from tasklib.telemetry import logger
 from tasklib.validation import (
     FieldError,
@@ -49,10 +50,41 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's word
         self.errors = errors
         self.headers = headers or {}
 
+    @classmethod
+    def of(cls, error: Exception) -> "Problem":
+        """The problem that an error is to the client; one that is not the client's doing is logged."""
+        match error:
+            case Problem():
+                return error
+            case TooLargeError():
+                return cls(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error), errors=error.errors)
+            case InvalidInputError():
+                return cls(HTTPStatus.BAD_REQUEST, str(error), errors=error.errors)
+            case _ if isinstance(error, aws.AWS_ERRORS):
+                logger.error("no answer from AWS", extra={"reason": str(error)})
+                detail = "A service behind this API does not answer; send the request again."
+                return cls(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers={"retry-after": "1"})
+            case _:
+                logger.exception("request failed", exc_info=error)
+                return cls(HTTPStatus.INTERNAL_SERVER_ERROR, "The request failed; it has been logged.")
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One request. `route` is the key of the route that it came by, such as `GET /tasks`."""
+    def body(self) -> dict[str, Any]:
+        """The problem as JSON."""
+        body: dict[str, Any] = {
+            "type": "about:blank",
+            "title": self.status.phrase,
+            "status": self.status,
+            "detail": self.detail,
+        }
+        if self.errors:
+            body["errors"] = [{"field": name, "message": message} for name, message in self.errors]
+        return body
+
+
+class Request(NamedTuple):
+    """One request. `route` is the key of the route that it came by, such as `GET /tasks`; by `deadline` the
+    function has to have answered it.
+    """
 
     route: str
     method: str
@@ -62,9 +94,10 @@ class Request:
     headers: Mapping[str, str]  #: names in lower case
     body: bytes
     correlation_id: str
+    deadline: Deadline
 
     @classmethod
-    def from_event(cls, event: Mapping[str, Any], correlation_id: str) -> Self:
+    def from_event(cls, event: Mapping[str, Any], correlation_id: str, deadline: Deadline) -> Self:
         """Reads the gateway's event. Raises InvalidInputError when the body is not what it is said to be."""
         http = event["requestContext"]["http"]
         return cls(
@@ -76,6 +109,7 @@ class Request:
             headers=event.get("headers") or {},
             body=_body(event),
             correlation_id=correlation_id,
+            deadline=deadline,
         )
 
     def json(self) -> Any:
@@ -102,13 +136,12 @@ class Request:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """An answer with a JSON body."""
 
     status: HTTPStatus
     body: Mapping[str, Any]
-    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
 Handler = Callable[[Mapping[str, Any], Any], Mapping[str, Any]]
@@ -121,13 +154,15 @@ def endpoint(respond: Callable[[Request], Answer]) -> Handler:
     that may be sent again; anything else is a 500 that tells nothing and is logged whole.
     """
 
-    def handler(event: Mapping[str, Any], context: Any) -> Mapping[str, Any]:  # noqa: ARG001 - Lambda's interface
+    def handler(event: Mapping[str, Any], context: Any) -> Mapping[str, Any]:
         correlation_id = _correlation_id(event)
         logger.append_keys(correlationId=correlation_id)
         try:
-            answer = respond(Request.from_event(event, correlation_id))
+            deadline = Deadline(context.get_remaining_time_in_millis())
+            answer = respond(Request.from_event(event, correlation_id, deadline))
         except Exception as error:  # noqa: BLE001 - the last line: every error becomes an answer
-            answer = _explain(error)
+            problem = Problem.of(error)
+            answer = Answer(problem.status, problem.body(), problem.headers)
         content_type = (
             "application/problem+json" if answer.status >= HTTPStatus.BAD_REQUEST else "application/json"
         )
@@ -142,32 +177,6 @@ def endpoint(respond: Callable[[Request], Answer]) -> Handler:
         }
 
     return handler
-
-
-def _explain(error: Exception) -> Answer:
-    match error:
-        case Problem():
-            problem = error
-        case TooLargeError():
-            problem = Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error), errors=error.errors)
-        case InvalidInputError():
-            problem = Problem(HTTPStatus.BAD_REQUEST, str(error), errors=error.errors)
-        case _ if isinstance(error, aws.AWS_ERRORS):
-            logger.error("no answer from AWS", extra={"reason": str(error)})
-            detail = "A service behind this API does not answer; send the request again."
-            problem = Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers={"retry-after": "1"})
-        case _:
-            logger.exception("request failed", exc_info=error)
-            problem = Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "The request failed; it has been logged.")
-    body: dict[str, Any] = {
-        "type": "about:blank",
-        "title": problem.status.phrase,
-        "status": problem.status,
-        "detail": problem.detail,
-    }
-    if problem.errors:
-        body["errors"] = [{"field": name, "message": message} for name, message in problem.errors]
-    return Answer(problem.status, body, problem.headers)
 
 
 def _body(event: Mapping[str, Any]) -> bytes:

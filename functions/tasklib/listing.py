@@ -8,9 +8,8 @@ import base64
 import binascii
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import islice
-from typing import Final
+from typing import Final, NamedTuple
 
 from tasklib.store import ListIndex, TaskStore
 from tasklib.task import TASK_ID, Status, Task
@@ -24,8 +23,7 @@ _STRIDE: Final = 100
 _PLACE: Final = re.compile(rf"\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{{3}}Z#{TASK_ID.pattern}")
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(NamedTuple):
     """Some tasks, and the cursor to go on from; None when there are no more."""
 
     tasks: Sequence[Task]

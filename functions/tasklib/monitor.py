@@ -17,11 +17,12 @@ _PATIENCE: Final = 5
 
 
 class DeadLetterMonitor:
-    """Examines dead letters, one at a time."""
+    """Examines dead letters, one at a time. `retention` is how long finished tasks are kept, in ms; 0: for ever."""
 
-    def __init__(self, store: TaskStore, dead_letter_queue: Queue) -> None:
+    def __init__(self, store: TaskStore, dead_letter_queue: Queue, *, retention: int) -> None:
         self._store = store
         self._queue = dead_letter_queue
+        self._retention = retention
 
     def examine(self, delivery: Delivery) -> bool:
         """Logs the letter, marks its record, and returns whether the letter may be deleted.
@@ -73,11 +74,11 @@ class DeadLetterMonitor:
         """Returns False when the record has to be looked at again."""
         match decision.verdict:
             case Verdict.FAIL:
-                self._store.fail_unclaimed(task, decision.reason, now)
+                self._store.change(task, task.given_up(decision.reason, keep=self._retention, now=now))
                 return False
             case Verdict.BURY:
                 _report(letter, task, decision.reason)
-                return self._store.mark_dead_lettered(task, now)
+                return self._store.change(task, task.dead_lettered(now))
             case _:
                 logger.info(
                     "dead letter discarded", extra=_names(delivery, letter) | {"reason": decision.reason}

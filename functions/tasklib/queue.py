@@ -11,13 +11,16 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
+from botocore.exceptions import ClientError
+
+from tasklib import aws
 from tasklib.task import TASK_ID, Task
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import ChangeMessageVisibilityBatchRequestEntryTypeDef
 
 #: The longest that a message is put off, in seconds. SQS allows 12 hours counted from the receive, which lies
 #: up to an invocation back.
@@ -31,8 +34,7 @@ class BadMessageError(ValueError):
     """A message's body is not what this project sends; the text says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class TaskMessage:
+class TaskMessage(NamedTuple):
     """Asks a worker to run one run of a task."""
 
     task_id: str
@@ -64,8 +66,7 @@ class TaskMessage:
         )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
+class DeadLetter(NamedTuple):
     """Says that a run of a task, or a message that named no task (`task_id` None), came to its end and why.
 
     `redriven` tells a task message that SQS gave up from a letter that a worker wrote.
@@ -99,8 +100,7 @@ class DeadLetter:
         return _dump(**task, reason=self.reason, correlationId=self.correlation_id)
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(NamedTuple):
     """One message as the queue delivered it; `receives` counts its deliveries, this one included."""
 
     message_id: str
@@ -126,7 +126,7 @@ class Queue:
         """Put a message on the queue; when this returns, SQS has it."""
         self._client.send_message(QueueUrl=self._url, MessageBody=message.body())
 
-    def send_all(self, messages: Sequence[TaskMessage]) -> None:
+    def send_all(self, messages: Sequence[TaskMessage | DeadLetter]) -> None:
         """Put messages on the queue, ten a call; when this returns, SQS has them all."""
         for start in range(0, len(messages), _BATCH):
             batch = messages[start : start + _BATCH]
@@ -143,10 +143,39 @@ class Queue:
 
     def defer(self, delivery: Delivery, milliseconds: int) -> None:
         """Make a delivered message visible again after this long, rounded up to whole seconds, at least 1."""
-        seconds = min(max(1, math.ceil(milliseconds / 1000)), MAX_VISIBILITY)
         self._client.change_message_visibility(
-            QueueUrl=self._url, ReceiptHandle=delivery.receipt_handle, VisibilityTimeout=seconds
+            QueueUrl=self._url,
+            ReceiptHandle=delivery.receipt_handle,
+            VisibilityTimeout=_visibility(milliseconds),
         )
+
+    def defer_all(self, deferrals: Sequence[tuple[Delivery, int]]) -> None:
+        """As `defer`, ten a call, each with its own delay.
+
+        Raises one of `aws.AWS_ERRORS` at the end when some could not be deferred: they return all the same, when
+        their visibility timeout is over.
+        """
+        errors: list[Exception] = []
+        for start in range(0, len(deferrals), _BATCH):
+            entries: list[ChangeMessageVisibilityBatchRequestEntryTypeDef] = [
+                {
+                    "Id": str(position),
+                    "ReceiptHandle": delivery.receipt_handle,
+                    "VisibilityTimeout": _visibility(milliseconds),
+                }
+                for position, (delivery, milliseconds) in enumerate(deferrals[start : start + _BATCH])
+            ]
+            try:
+                answer = self._client.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)
+            except aws.AWS_ERRORS as error:
+                errors.append(error)
+                continue
+            for failed in answer.get("Failed", []):
+                # Inside a 200.
+                fields: Any = {"Error": {"Code": failed["Code"], "Message": failed.get("Message", "")}}
+                errors.append(ClientError(fields, "ChangeMessageVisibilityBatch"))
+        if errors:
+            raise errors[0]
 
     def receive(self) -> Sequence[Delivery]:
         """Up to 10 messages, empty when the queue has none to give."""
@@ -171,6 +200,10 @@ class Queue:
     def delete(self, delivery: Delivery) -> None:
         """Remove a delivered message for good."""
         self._client.delete_message(QueueUrl=self._url, ReceiptHandle=delivery.receipt_handle)
+
+
+def _visibility(milliseconds: int) -> int:
+    return min(max(1, math.ceil(milliseconds / 1000)), MAX_VISIBILITY)
 
 
 def _parse(body: str) -> dict[str, Any]:

@@ -2,12 +2,10 @@
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Self
+from typing import NamedTuple, Self
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetryPolicy:
+class RetryPolicy(NamedTuple):
     """At most `max_retries` more attempts after the first, with exponential backoff.
 
     `backoff_base_seconds` is the wait before the first retry; it doubles with each one up to
@@ -37,7 +35,7 @@ class RetryPolicy:
 
     def overridden_by(self, overrides: Mapping[str, float]) -> Self:
         """This policy with what a task type states for itself; keys are field names."""
-        return replace(self, **overrides)
+        return self._replace(**overrides)
 
     def delay(self, retry: int) -> int:
         """Milliseconds to wait before the n-th retry, n from 1: min(max, base * 2^(n-1)) * (1 +- jitter)."""

@@ -22,6 +22,9 @@ from tasklib.telemetry import logger
 #: Entries that are read, and whose messages are sent, before the cursor moves.
 _STRIDE: Final = 100
 
+#: Entries that one query reads: several strides, since each query takes its time.
+_PAGE: Final = 1000
+
 #: Nothing more is begun when this much of the invocation, in milliseconds, is left.
 _LAST_STRIDE: Final = 15_000
 
@@ -43,7 +46,7 @@ class Sweep:
     def _submitted(self, shard: int, deadline: Deadline) -> int:
         sent = 0
         end = created_key("", clock.now() - self._behind)
-        entries = self._store.entries_between(ListIndex.ALL, shard, self._store.cursor(shard), end, _STRIDE)
+        entries = self._store.entries_between(ListIndex.ALL, shard, self._store.cursor(shard), end, _PAGE)
         while deadline.remaining() > _LAST_STRIDE and (stride := list(islice(entries, _STRIDE))):
             # What happened two minutes ago is in every replica: the cheaper read will do.
             tasks = self._store.get_many([entry.task_id for entry in stride], consistent=False)
@@ -54,12 +57,12 @@ class Sweep:
     def _restarted(self, shard: int, deadline: Deadline) -> int:
         sent = 0
         end = created_key("", clock.now() - self._behind)
-        entries = self._store.entries_between(ListIndex.UNSENT, shard, "", end, _STRIDE)
+        entries = self._store.entries_between(ListIndex.UNSENT, shard, "", end, _PAGE)
         while deadline.remaining() > _LAST_STRIDE and (stride := list(islice(entries, _STRIDE))):
             tasks = self._store.get_many([entry.task_id for entry in stride], consistent=False)
             for task in self._send([task for task in tasks if task.unsent_key is not None]):
                 # To the end of the list, so that a long queue does not get one more copy every minute.
-                self._store.note_sent(task, clock.now())
+                self._store.change(task, task.sent_again(clock.now()))
                 sent += 1
         return sent
 

@@ -1,16 +1,16 @@
 """The task: its states, the transitions between them, and what a message about it means.
 
-Everything here is a pure function of a record and the time. What the rules decide is carried out by the
-worker and the monitor; how a change is written is the store's business.
+Everything here is a pure function of a record and the time: what a transition makes of a record, and what the
+rules decide. The worker and the monitor carry it out; how a change is written is the store's business.
 """
 
 import hashlib
 import json
 import re
 from base64 import urlsafe_b64encode
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, Self
 
 from tasklib import clock
 
@@ -38,8 +38,7 @@ class Status(StrEnum):
     FAILED = "FAILED"
 
 
-@dataclass(frozen=True)
-class Transition:
+class Transition(NamedTuple):
     """One legal change of a record: from a status (None: no record) to a status, by whom and when."""
 
     source: Status | None
@@ -64,8 +63,7 @@ TRANSITIONS: tuple[Transition, ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class TaskData:
+class TaskData(NamedTuple):
     """What a task works on: `answer`, a non-empty string, or `payload`, a JSON object as compact text."""
 
     kind: Literal["answer", "payload"]
@@ -92,10 +90,14 @@ class TaskData:
 class Task:
     """A task's record. Times are milliseconds since 1970; `expires_at` is seconds, as DynamoDB's TTL wants.
 
+    A method named for a transition (`claimed`, `completed`, ...) returns the record as it is afterwards; the store
+    writes it only over the version that it was made from.
+
     `attempts` counts the claims of the current run; `run` counts how often the task was started anew;
     `version` counts the writes of the record and fences them. `data` is None when the record is too large to
     hold it: it is in an item of its own then, found by `content_hash`. `history` holds the last attempts that
-    ended, as JSON text. `unsent_shard` and `unsent_key` list a restarted task until a worker claims it.
+    ended, as JSON text. `failed_shard` lists a failed task; `unsent_shard` and `unsent_key` list a restarted one
+    until a worker claims it.
     """
 
     task_id: str
@@ -118,6 +120,7 @@ class Task:
     dead_lettered_at: int | None = None
     expires_at: int | None = None
     history: str | None = None
+    failed_shard: str | None = None
     unsent_shard: str | None = None
     unsent_key: str | None = None
 
@@ -139,7 +142,112 @@ class Task:
         """Whether the record's time to live is over; it counts as absent though DynamoDB deletes it later."""
         return self.expires_at is not None and self.expires_at * 1000 <= now
 
-    def history_with(self, now: int, error: str | None, *, crashed: bool = False) -> str:
+    # -- transitions
+
+    def claimed(self, claim_id: str, *, lease_until: int, now: int) -> Self:
+        """A worker has it, until `lease_until` at the latest. `claim_id` is fresh for each claim."""
+        return self._changed(
+            now,
+            status=Status.PROCESSING,
+            attempts=self.attempts + 1,
+            claim_id=claim_id,
+            lease_until=lease_until,
+            not_before=None,
+            unsent_shard=None,
+            unsent_key=None,
+            history=self._history_of_a_crash(now),
+        )
+
+    def completed(self, result: str | None, *, keep: int, now: int) -> Self:
+        """Its function returned `result`, JSON text or None. The record lives for `keep` ms; 0: for ever."""
+        return self._changed(
+            now,
+            status=Status.COMPLETED,
+            result=result,
+            # A task that succeeds at once keeps no history.
+            history=None if self.history is None else self._history_with(now, None),
+            error_message=None,
+            lease_until=None,
+            expires_at=_expiry(keep, now),
+        )
+
+    def retrying(self, error: str, *, not_before: int, now: int) -> Self:
+        """Its attempt failed; the next may start at `not_before`."""
+        return self._changed(
+            now,
+            status=Status.RETRYING,
+            error_message=error,
+            not_before=not_before,
+            history=self._history_with(now, error),
+            lease_until=None,
+        )
+
+    def failed(self, error: str, *, keep: int, now: int) -> Self:
+        """Its last attempt failed. The record lives for `keep` ms; 0: for ever."""
+        return self._changed(
+            now,
+            status=Status.FAILED,
+            error_message=error,
+            history=self._history_with(now, error),
+            lease_until=None,
+            failed_shard=self.list_shard,
+            expires_at=_expiry(keep, now),
+        )
+
+    def given_up(self, error: str, *, keep: int, now: int) -> Self:
+        """It can never run. Takes the claim id away: a worker that lost its lease must not know it again."""
+        return self._changed(
+            now,
+            status=Status.FAILED,
+            error_message=error,
+            history=self._history_of_a_crash(now),
+            claim_id=None,
+            lease_until=None,
+            not_before=None,
+            unsent_shard=None,
+            unsent_key=None,
+            failed_shard=self.list_shard,
+            expires_at=_expiry(keep, now),
+        )
+
+    def dead_lettered(self, now: int) -> Self:
+        """It has failed, and its dead letter was seen."""
+        return self._changed(now, dead_lettered_at=now)
+
+    def restarted(self, now: int) -> Self:
+        """A new run with no attempts; nothing of the old one stays but its history."""
+        return self._changed(
+            now,
+            status=Status.PENDING,
+            run=self.run + 1,
+            attempts=0,
+            claim_id=None,
+            lease_until=None,
+            not_before=None,
+            error_message=None,
+            dead_lettered_at=None,
+            failed_shard=None,
+            expires_at=None,
+            unsent_shard=self.list_shard,
+            unsent_key=created_key(self.task_id, now),
+        )
+
+    def sent_again(self, now: int) -> Self:
+        """The message of a task that is listed as unsent was sent again; for its client nothing has changed."""
+        return self._changed(self.updated_at, unsent_key=created_key(self.task_id, now))
+
+    def _changed(self, now: int, **changes: Any) -> Self:
+        return replace(self, version=self.version + 1, updated_at=now, **changes)
+
+    def _history_of_a_crash(self, now: int) -> str | None:
+        """The history of a record whose worker, if it has one, died."""
+        return (
+            self._history_with(now, CRASHED, crashed=True)
+            if self.status is Status.PROCESSING
+            else self.history
+        )
+
+    def _history_with(self, now: int, error: str | None, *, crashed: bool = False) -> str:
         """The history with the attempt that ends now (`error` None: well), or that `crashed` some time ago.
 
         A record that is claimed was last written by its claim, which is when the attempt began.
@@ -186,6 +294,10 @@ class Task:
         return shown
 
 
+def _expiry(keep: int, now: int) -> int | None:
+    return (now + keep) // 1000 if keep else None
+
+
 def created_key(task_id: str, now: int) -> str:
     """The sort key of the listing: creation time, then task ID, so that no two tasks share one."""
     return f"{clock.to_iso(now)}#{task_id}"
@@ -208,8 +320,7 @@ class Verdict(StrEnum):
     REJECT = "reject"  #: no record: the message itself goes to the dead-letter queue
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """A verdict with its reason in words and, for DEFER, the time in milliseconds at which to look again."""
 
     verdict: Verdict

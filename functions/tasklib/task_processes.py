@@ -16,10 +16,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from tasklib import frames
 from tasklib.fork_server import ANSWER, END, FORK, NO_PROCESS, ORDER
@@ -36,8 +36,7 @@ class TaskTypesError(RuntimeError):
     """The task types could not be imported; the text holds the traceback."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(NamedTuple):
     """How an attempt ended: `error` is None when its function returned `result`, JSON text or None."""
 
     result: str | None = None
@@ -46,8 +45,7 @@ class Ending:
     trace: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class TypeTerms:
+class TypeTerms(NamedTuple):
     """What a task type states about itself: overrides of the retry policy, and its time limit or None."""
 
     retry: Mapping[str, float]
@@ -115,15 +113,14 @@ class TaskProcesses:
             for name, terms in hello["types"].items()
         }
 
-    @contextmanager
-    def lend(self) -> Generator[TaskProcess]:
-        """A task process for one attempt. Raises OSError or TaskTypesError when none can be made."""
-        process = self._take_idle() or self._fork()
-        try:
-            yield process
-        finally:
-            if process.alive:
-                self._idle.append(process)
+    def take(self) -> TaskProcess:
+        """A task process for one attempt, to be put back. Raises OSError or TaskTypesError when none can be made."""
+        return self._take_idle() or self._fork()
+
+    def put_back(self, process: TaskProcess) -> None:
+        """The attempt has ended, or there was none."""
+        if process.alive:
+            self._idle.append(process)
 
     def run(self, process: TaskProcess, task: Task, data: TaskData, time_limit: float) -> Ending:
         """Runs one attempt of a claimed task, for at most `time_limit` seconds.

@@ -13,17 +13,15 @@ execution from another.
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class PermanentError(Exception):
     """Raise it in a task's function when no retry can help: the task is FAILED and dead-lettered at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """Which execution this is: `number` counts the attempts of this `run` from 1."""
 
     task_id: str
@@ -32,8 +30,7 @@ class Attempt:
     correlation_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class TaskType:
+class TaskType(NamedTuple):
     """A registered type. `retry` holds what it states of its own retry policy, by field name of RetryPolicy;
     `time_limit_seconds` is None where the stack's limit holds."""
 

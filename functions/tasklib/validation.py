@@ -3,8 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
 from typing import Any, Final, NamedTuple, cast
 
@@ -13,6 +12,9 @@ from tasklib.task_type import DEFAULT_TYPE
 
 #: The largest task data, in bytes of JSON.
 MAX_DATA: Final = 256 * 1024
+
+#: Tasks of one batch.
+MAX_BATCH: Final = 100
 
 #: How deep a payload may nest. Generous for data, and far below what exhausts any parser.
 MAX_DEPTH: Final = 100
@@ -45,8 +47,7 @@ class TooLargeError(InvalidInputError):
     """The client's input is fine but for its size."""
 
 
-@dataclass(frozen=True, slots=True)
-class Submission:
+class Submission(NamedTuple):
     """A valid request for a task; `task_id` is None when the client leaves it to us."""
 
     task_id: str | None
@@ -63,16 +64,13 @@ def parse_json(body: bytes) -> Any:
         raise InvalidInputError(FieldError("body", f"is not JSON: {shown(str(error))}")) from None
 
 
-def read_submission(fields: Any, types: Collection[str]) -> Submission:
-    """A submission of one of the `types`. Raises InvalidInputError or TooLargeError."""
-    if not isinstance(fields, dict):
-        raise InvalidInputError(FieldError("body", f"is {_kind(fields)}; it must be a JSON object"))
-    task = cast("dict[str, Any]", fields)
-    errors = [
-        FieldError(field_name(name), f"is not a field of a task; there are {', '.join(_FIELDS)}")
-        for name in task
-        if name not in _FIELDS
-    ]
+def read_submission(fields: Any, types: Collection[str], *, name: str = "body") -> Submission:
+    """A submission of one of the `types`, from what the client sent as `name`.
+
+    Raises InvalidInputError or TooLargeError.
+    """
+    task = _object(fields, name)
+    errors = _unknown(task, _FIELDS, "a task")
     task_id = task.get("taskId")
     if "taskId" in task and not is_task_id(task_id):
         errors.append(bad_task_id("taskId", task_id))
@@ -91,10 +89,33 @@ def read_submission(fields: Any, types: Collection[str]) -> Submission:
     return Submission(task_id, task_type, data)
 
 
-def id_from_key(headers: Mapping[str, str]) -> str | None:
+def read_batch(fields: Any, types: Collection[str]) -> list[Submission | InvalidInputError]:
+    """The submissions of a batch, each by itself good or not. Raises InvalidInputError when it is no batch."""
+    batch = _object(fields, "body")
+    errors = _unknown(batch, ("tasks",), "a batch")
+    tasks = batch.get("tasks")
+    if not isinstance(tasks, list):
+        given = _kind(tasks) if "tasks" in batch else "missing"
+        errors.append(FieldError("tasks", f"is {given}; it must be an array of 1 to {MAX_BATCH} tasks"))
+    elif not 1 <= len(cast("list[Any]", tasks)) <= MAX_BATCH:
+        count = len(cast("list[Any]", tasks))
+        errors.append(FieldError("tasks", f"holds {count} tasks; it must be 1 to {MAX_BATCH}"))
+    if errors:
+        raise InvalidInputError(*errors)
+    return [_read_one(task, types) for task in cast("list[Any]", tasks)]
+
+
+def _read_one(fields: Any, types: Collection[str]) -> Submission | InvalidInputError:
+    try:
+        return read_submission(fields, types, name="task")
+    except InvalidInputError as error:
+        return error
+
+
+def id_from_key(headers: Mapping[str, str], place: int | None = None) -> str | None:
     """The task ID that an `Idempotency-Key` stands for, the same for the same key; None without the header.
 
-    Raises InvalidInputError.
+    `place` is where the task stands in a batch. Raises InvalidInputError.
     """
     key = headers.get("idempotency-key")
     if key is None:
@@ -102,7 +123,9 @@ def id_from_key(headers: Mapping[str, str]) -> str | None:
     if not re.fullmatch(r"[ -~]{1,255}", key):
         message = f"is {shown(key)}; it must be 1 to 255 printable ASCII characters"
         raise InvalidInputError(FieldError("Idempotency-Key", message))
-    return f"key-{hashlib.sha256(key.encode()).hexdigest()[:32]}"
+    # No key has a line feed, so no task of a batch gets the ID of one that came alone.
+    name = key if place is None else f"{key}\n{place}"
+    return f"key-{hashlib.sha256(name.encode()).hexdigest()[:32]}"
 
 
 def is_task_id(value: object) -> bool:
@@ -125,6 +148,17 @@ def shown(value: object) -> str:
     if isinstance(value, str):
         return ascii(value[:100])
     return _kind(cast("object", value)) if isinstance(value, dict | list) else json.dumps(value)[:100]
+
+
+def _object(fields: Any, name: str) -> dict[str, Any]:
+    if not isinstance(fields, dict):
+        raise InvalidInputError(FieldError(name, f"is {_kind(fields)}; it must be a JSON object"))
+    return cast("dict[str, Any]", fields)
+
+
+def _unknown(fields: Collection[str], known: Sequence[str], whole: str) -> list[FieldError]:
+    message = f"is not a field of {whole}; there {'is' if len(known) == 1 else 'are'} {', '.join(known)}"
+    return [FieldError(field_name(name), message) for name in fields if name not in known]
 
 
 def _read_data(task: dict[str, Any]) -> tuple[TaskData | None, list[FieldError]]:

@@ -2,6 +2,11 @@
 
 Every rule about what a delivery means is in `task.judge_delivery`; this module carries the verdicts out, in an
 order that loses nothing when it is cut off anywhere: the record first, then the dead letter, then the message.
+
+One thread makes every call to AWS that is not a task's own, and makes it for all tasks that wait for one: their
+records are read in one call, as many as can start at once are claimed in the next, and whatever ends while a
+call is under way is settled together in the one after it. So a batch costs a few calls, not a few per task, and
+a task that ends early is settled early.
 """
 
 import random
@@ -10,16 +15,17 @@ import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from enum import Enum
-from typing import Final, Self, TypeVar
+from contextlib import suppress
+from itertools import compress
+from queue import Empty, SimpleQueue
+from typing import Final, NamedTuple, Self, TypeVar
 
 from tasklib import aws, clock
 from tasklib.clock import Deadline
 from tasklib.queue import BadMessageError, DeadLetter, Delivery, Queue, TaskMessage
 from tasklib.retry_policy import RetryPolicy
-from tasklib.store import TaskStore
-from tasklib.task import Decision, Task, Verdict, judge_delivery
+from tasklib.store import Change, TaskStore
+from tasklib.task import Decision, Status, Task, Verdict, judge_delivery
 from tasklib.task_processes import Ending, TaskProcess, TaskProcesses, TaskTypesError, TypeTerms
 from tasklib.telemetry import logger
 
@@ -38,30 +44,20 @@ _LEASE_SLACK: Final = 5_000
 #: The first wait of a message that goes back unclaimed; it doubles with each receive.
 _FIRST_RETURN: Final = 5_000
 
+#: The first and the longest pause, in seconds, before a call without an answer is made again.
+_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 2.0
+
 Answer = TypeVar("Answer")
 
 
-class Fate(Enum):
-    """What becomes of a delivered message when the invocation ends."""
-
-    DELETE = "delete"
-    KEEP = "keep"  #: it returns when its visibility timeout is over
-
-
-@dataclass(frozen=True, slots=True)
-class _Suspect:
-    """A task whose last worker died, perhaps by its doing: it runs when nobody else can be hurt."""
-
-    lapsed: Task
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerSettings:
+class WorkerSettings(NamedTuple):
     """What the stack configures: the default retry policy, and times in milliseconds."""
 
     policy: RetryPolicy
     time_limit: int  #: of a type that states none, and the most for any
     visibility_timeout: int
+    retention: int  #: how long finished tasks are kept; 0: for ever
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -70,11 +66,11 @@ class WorkerSettings:
             policy=RetryPolicy.from_environment(environment),
             time_limit=(int(environment["WORKER_TIMEOUT_SECONDS"]) - 5) * 1000,
             visibility_timeout=int(environment["VISIBILITY_TIMEOUT_SECONDS"]) * 1000,
+            retention=int(environment["TASK_RETENTION_DAYS"]) * clock.DAY,
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Terms:
+class _Terms(NamedTuple):
     """Under which terms a type's attempts run."""
 
     policy: RetryPolicy
@@ -93,6 +89,30 @@ class _Terms:
         return self.time_limit + _SETTLING_TIME
 
 
+class _Job(NamedTuple):
+    """A task that this worker may run: as its record was read, and once it is claimed, as claimed."""
+
+    delivery: Delivery
+    task: Task
+    terms: _Terms
+
+
+class _Ended(NamedTuple):
+    """An attempt that is over; `ending` is None when there is nothing to settle: its lease has to run out."""
+
+    job: _Job
+    ending: Ending | None
+    duration: int  #: milliseconds
+
+
+class _Settlement(NamedTuple):
+    """What an attempt that has ended makes of its task's record, and what the log says of it."""
+
+    job: _Job
+    after: Task
+    facts: Mapping[str, str | int]
+
+
 class Worker:
     """Works off batches of deliveries. Made once per function process; keeps threads and task processes."""
 
@@ -104,245 +124,387 @@ class Worker:
         processes: TaskProcesses,
         settings: WorkerSettings,
     ) -> None:
-        self._store = store
-        self._task_queue = task_queue
-        self._dead_letter_queue = dead_letter_queue
-        self._processes = processes
-        self._settings = settings
-        # One thread a task process: whoever has a thread can start at once, and claims only then.
-        self._threads = ThreadPoolExecutor(CONCURRENCY, thread_name_prefix="task")
+        self.store = store
+        self.task_queue = task_queue
+        self.dead_letter_queue = dead_letter_queue
+        self.processes = processes
+        self.settings = settings
+        # One thread a task process: whoever has a process can start at once, and is claimed only then.
+        self.threads = ThreadPoolExecutor(CONCURRENCY, thread_name_prefix="task")
 
     def work_off(self, deliveries: Sequence[Delivery], deadline: Deadline) -> list[str]:
         """Runs what can run and settles it. Returns the ids of the messages that must not be deleted."""
+        batch = _Batch(self, deadline)
+        batch.work_off(deliveries)
+        return [delivery.message_id for delivery in deliveries if delivery.message_id not in batch.done]
+
+
+class _Batch:
+    """One invocation. A message stays on the queue unless it is put among the `done` ones."""
+
+    def __init__(self, worker: Worker, deadline: Deadline) -> None:
+        self.done: set[str] = set()
+        self._worker = worker
+        self._store = worker.store
+        self._settings = worker.settings
+        self._deadline = deadline
+        self._ended: SimpleQueue[_Ended] = SimpleQueue()
+
+    def work_off(self, deliveries: Sequence[Delivery]) -> None:
+        """Does with each delivery what has to be done; an error of any kind leaves its neighbours alone."""
         try:
-            types = self._processes.types()
+            types = self._worker.processes.types()
+            fresh, suspects, twins = self._sort(self._parse(deliveries), types)
         except TaskTypesError:
             logger.exception("no task can run")
-            for delivery in deliveries:
-                self._give_back(delivery)
-            return [delivery.message_id for delivery in deliveries]
-
-        def handle(delivery: Delivery) -> Fate | _Suspect:
-            return self._handle(delivery, types, deadline)
-
-        first = list(self._threads.map(handle, deliveries))
-        kept: list[str] = []
-        # All others are settled before the first suspect runs, alone, and it before the next.
-        for delivery, fate in zip(deliveries, first, strict=True):
-            last = (
-                self._handle(delivery, types, deadline, fate.lapsed) if isinstance(fate, _Suspect) else fate
-            )
-            if last is not Fate.DELETE:
-                kept.append(delivery.message_id)
-        return kept
-
-    # -- one delivery
-
-    def _handle(
-        self,
-        delivery: Delivery,
-        types: Mapping[str, TypeTerms],
-        deadline: Deadline,
-        lapsed: Task | None = None,
-    ) -> Fate | _Suspect:
-        """Does with one delivery what has to be done; an error of any kind leaves its neighbours alone."""
-        facts: dict[str, str | int] = {"messageId": delivery.message_id}
-        try:
-            message = TaskMessage.parse(delivery.body)
-            facts |= {"taskId": message.task_id, "run": message.run, "correlationId": message.correlation_id}
-            return self._dispatch(delivery, message, types, deadline, lapsed)
-        except BadMessageError as error:
-            return self._reject(delivery, str(error), deadline)
+            self._give_back(deliveries)
         except aws.AWS_ERRORS as error:
-            logger.warning("no answer from AWS", extra=facts | {"reason": str(error)})
-        except Exception:  # noqa: BLE001 - logged whole, and the message goes back
-            logger.exception("a delivery could not be handled", extra=facts)
-        return self._give_back(delivery)
+            self._no_answer(deliveries, error)
+        else:
+            self._run(fresh)
+            # A task whose last worker died, perhaps by its doing, runs when nobody else can be hurt: all others
+            # are settled before it starts, alone, and it before the next.
+            for suspect in suspects:
+                self._run([suspect])
+            if twins:
+                self.work_off(twins)
 
-    def _reject(self, delivery: Delivery, reason: str, deadline: Deadline) -> Fate:
+    # -- what the deliveries mean
+
+    def _parse(self, deliveries: Sequence[Delivery]) -> list[tuple[Delivery, TaskMessage]]:
+        """The deliveries that are task messages; the others go to the dead-letter queue."""
+        parsed: list[tuple[Delivery, TaskMessage]] = []
+        letters: list[tuple[Delivery, DeadLetter]] = []
+        for delivery in deliveries:
+            try:
+                parsed.append((delivery, TaskMessage.parse(delivery.body)))
+            except BadMessageError as error:
+                letters.append((delivery, DeadLetter(None, 0, str(error), "")))
+        self._bury(letters)
+        return parsed
+
+    def _sort(
+        self, parsed: Sequence[tuple[Delivery, TaskMessage]], types: Mapping[str, TypeTerms]
+    ) -> tuple[list[_Job], list[_Job], list[Delivery]]:
+        """Jobs to run together, suspects to run alone, and further deliveries of the same tasks, for afterwards.
+
+        What needs no attempt is dealt with.
+        """
+        records, damaged = self._read([message.task_id for _, message in parsed])
+        jobs: dict[str, tuple[Verdict, _Job]] = {}
+        verdicts: list[tuple[Delivery, TaskMessage, Task | None, Decision]] = []
+        twins: list[Delivery] = []
+        seen: set[str] = set()
+        now = clock.now()
+        for delivery, message in parsed:
+            if message.task_id in seen:
+                twins.append(delivery)
+                continue
+            seen.add(message.task_id)
+            if message.task_id in damaged:
+                self._give_back([delivery])
+                continue
+            task = records.get(message.task_id)
+            terms = self._terms(task, types)
+            try:
+                decision = judge_delivery(task, message.run, terms.policy.max_attempts if terms else 0, now)
+            except Exception:  # noqa: BLE001 - logged whole, and the message goes back
+                logger.exception("a record cannot be understood", extra={"taskId": message.task_id})
+                self._give_back([delivery])
+                continue
+            if task and terms and decision.verdict in (Verdict.CLAIM, Verdict.RECLAIM):
+                jobs[task.task_id] = decision.verdict, _Job(delivery, task, terms)
+            else:
+                if task and not terms and decision.verdict is Verdict.FAIL:
+                    decision = decision._replace(reason=f"unknown task type {task.type!r:.100}")
+                verdicts.append((delivery, message, task, decision))
+        self._obey(verdicts)
+        fresh = [job for verdict, job in jobs.values() if verdict is Verdict.CLAIM]
+        return fresh, [job for verdict, job in jobs.values() if verdict is Verdict.RECLAIM], twins
+
+    def _read(self, task_ids: Sequence[str]) -> tuple[dict[str, Task], set[str]]:
+        """The records of these tasks, by ID, and the IDs of those whose records cannot be read."""
+        if not task_ids:
+            return {}, set()
         try:
-            return self._bury(DeadLetter(None, 0, reason, ""), deadline)
-        except aws.AWS_ERRORS as error:
-            facts = {"messageId": delivery.message_id, "reason": str(error)}
-            logger.warning("no answer from AWS", extra=facts)
-            return self._give_back(delivery)
-
-    def _dispatch(
-        self,
-        delivery: Delivery,
-        message: TaskMessage,
-        types: Mapping[str, TypeTerms],
-        deadline: Deadline,
-        lapsed: Task | None,
-    ) -> Fate | _Suspect:
-        if message.type not in types:
-            # The record knows better; a message may have been written by hand.
-            task = self._store.get(message.task_id)
-            if task is None or task.type not in types:
-                return self._refuse_type(delivery, message, task, deadline)
-            message = replace(message, type=task.type)
-        terms = _Terms.of(types[message.type], self._settings)
-        if deadline.remaining() < terms.time_needed:
-            return self._give_back(delivery)
-        with self._processes.lend() as process:
-            now = clock.now()
-            won, task = self._claim(message, terms, deadline, now, lapsed)
-            if won and task is not None:
-                if task.type in types:  # the record's, should the message name another
-                    terms = _Terms.of(types[task.type], self._settings)
-                return self._attempt(process, delivery, task, terms, deadline)
-        decision = judge_delivery(task, message.run, terms.policy.max_attempts, now)
-        return self._obey(decision, delivery, message, task, deadline)
-
-    def _claim(
-        self, message: TaskMessage, terms: _Terms, deadline: Deadline, now: int, lapsed: Task | None
-    ) -> tuple[bool, Task | None]:
-        claim_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        lease_until = now + deadline.remaining() + _LEASE_SLACK
-        try:
-            if lapsed is not None:
-                return self._store.reclaim(lapsed, claim_id=claim_id, lease_until=lease_until, now=now)
-            return self._store.claim(
-                message.task_id,
-                message.run,
-                claim_id=claim_id,
-                max_attempts=terms.policy.max_attempts,
-                lease_until=lease_until,
-                now=now,
-            )
+            return {task.task_id: task for task in self._store.get_many(task_ids, consistent=True)}, set()
         except aws.AWS_ERRORS:
-            # It may have been made all the same. If so, and if no time is left to run it, its lease ends
-            # unused and the attempt counts as a crash.
-            task = self._insist(deadline, lambda: self._store.get(message.task_id))
-            ours = task is not None and task.claim_id == claim_id and task.lease_is_live(now)
-            if ours and deadline.remaining() >= terms.time_needed:
-                return True, task
             raise
+        except Exception:  # noqa: BLE001 - logged whole, and its neighbours are read without it
+            if len(task_ids) == 1:
+                logger.exception("a record cannot be read", extra={"taskId": task_ids[0]})
+                return {}, {task_ids[0]}
+        records: dict[str, Task] = {}
+        damaged: set[str] = set()
+        for task_id in dict.fromkeys(task_ids):
+            found, bad = self._read([task_id])
+            records |= found
+            damaged |= bad
+        return records, damaged
 
-    def _obey(
-        self,
-        decision: Decision,
-        delivery: Delivery,
-        message: TaskMessage,
-        task: Task | None,
-        deadline: Deadline,
-    ) -> Fate | _Suspect:
-        """Carries out what the task model decided about a delivery that was not claimed."""
-        letter = DeadLetter(message.task_id, message.run, decision.reason, message.correlation_id)
-        if task is None or decision.verdict is Verdict.BURY:
-            return self._bury(letter, deadline)
-        match decision.verdict:
-            case Verdict.DISCARD:
-                logger.info("message discarded", extra=_names(task) | {"reason": decision.reason})
-                return Fate.DELETE
-            case Verdict.RECLAIM:
-                return _Suspect(task)
-            case Verdict.FAIL if self._store.fail_unclaimed(task, decision.reason, clock.now()):
-                return self._bury(letter, deadline)
-            case _:
-                # Due later, or its record was written between the two looks at it.
-                return self._defer(delivery, decision.until - clock.now())
+    def _terms(self, task: Task | None, types: Mapping[str, TypeTerms]) -> _Terms | None:
+        return _Terms.of(types[task.type], self._settings) if task and task.type in types else None
 
-    def _refuse_type(
-        self, delivery: Delivery, message: TaskMessage, task: Task | None, deadline: Deadline
-    ) -> Fate | _Suspect:
-        decision = judge_delivery(task, message.run, 0, clock.now())  # no attempts for a type unknown
-        if decision.verdict is Verdict.FAIL:
-            name = task.type if task is not None else message.type
-            decision = replace(decision, reason=f"unknown task type {name!r:.100}")
-        return self._obey(decision, delivery, message, task, deadline)
+    def _obey(self, verdicts: Sequence[tuple[Delivery, TaskMessage, Task | None, Decision]]) -> None:
+        """Carries out what the task model decided about deliveries that start nothing."""
+        letters: list[tuple[Delivery, DeadLetter]] = []
+        deferrals: list[tuple[Delivery, int]] = []
+        hopeless: list[tuple[Delivery, DeadLetter]] = []
+        changes: list[Change] = []
+        now = clock.now()
+        for delivery, message, task, decision in verdicts:
+            letter = DeadLetter(message.task_id, message.run, decision.reason, message.correlation_id)
+            match decision.verdict:
+                case Verdict.REJECT | Verdict.BURY:
+                    letters.append((delivery, letter))
+                case Verdict.DISCARD if task:
+                    logger.info("message discarded", extra=_names(task) | {"reason": decision.reason})
+                    self.done.add(delivery.message_id)
+                case Verdict.FAIL if task:
+                    hopeless.append((delivery, letter))
+                    changes.append(
+                        Change(task, task.given_up(decision.reason, keep=self._settings.retention, now=now))
+                    )
+                case _:
+                    # Due later, or its record was written between the two looks at it.
+                    deferrals.append((delivery, decision.until - now))
+        for (delivery, letter), outcome in zip(hopeless, self._store.write(changes), strict=True):
+            if outcome.written:
+                letters.append((delivery, letter))
+            elif outcome.error is None:
+                deferrals.append((delivery, 0))
+            else:
+                self._no_answer([delivery], outcome.error)
+        self._bury(letters)
+        self._defer(deferrals)
 
-    # -- one attempt
+    # -- attempts
 
-    def _attempt(
-        self, process: TaskProcess, delivery: Delivery, task: Task, terms: _Terms, deadline: Deadline
-    ) -> Fate:
-        started = time.monotonic()
+    def _run(self, jobs: Sequence[_Job]) -> None:
+        """Claims, runs and settles, as many at a time as there are task processes."""
+        waiting = [*jobs]
+        running = 0
+        unsettled: list[_Settlement] = []
+        pause = _PAUSE
+        while waiting or running or unsettled:
+            free = CONCURRENCY - running
+            if not all(map(self._is_in_time, waiting[:free])):
+                late = [not self._is_in_time(job) for job in waiting]
+                self._give_back([job.delivery for job in compress(waiting, late)])
+                waiting = [job for job, is_late in zip(waiting, late, strict=True) if not is_late]
+            running += self._start(waiting[:free])
+            waiting = waiting[free:]
+            if running:
+                ended = self._wait(pause if unsettled else None)
+                running -= len(ended)
+                unsettled += filter(None, map(self._settlement, ended))
+            elif unsettled:
+                time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - no secret
+            unsettled = self._settle(unsettled, pause)
+            pause = min(2 * pause, _LONGEST_PAUSE) if unsettled else _PAUSE
+
+    def _is_in_time(self, job: _Job) -> bool:
+        return self._deadline.remaining() >= job.terms.time_needed
+
+    def _start(self, jobs: Sequence[_Job]) -> int:
+        """Claims tasks, each with a process that it can start in at once, and starts those that were won.
+
+        Returns how many.
+        """
+        now = clock.now()
+        lease_until = now + self._deadline.remaining() + _LEASE_SLACK
+        ready: list[tuple[_Job, Change, TaskProcess]] = []
+        for job in jobs:
+            try:
+                after = job.task.claimed(_new_claim_id(), lease_until=lease_until, now=now)
+                ready.append((job, Change(job.task, after), self._worker.processes.take()))
+            except Exception:  # noqa: BLE001 - logged whole, and the message goes back
+                logger.exception("a task could not be started", extra=_names(job.task))
+                self._give_back([job.delivery])
+        won = self._claim([(job, change) for job, change, _ in ready])
+        for job, change, process in ready:
+            if change in won:
+                self._worker.threads.submit(self._attempt, job._replace(task=change.after), process)
+            else:
+                self._worker.processes.put_back(process)
+        return len(won)
+
+    def _claim(self, claims: Sequence[tuple[_Job, Change]]) -> list[Change]:
+        """The claims that were won. The messages of the others have been seen to."""
+        outcomes = self._store.write([change for _, change in claims])
+        seen = self._look_again(
+            [job.task.task_id for (job, _), outcome in zip(claims, outcomes, strict=True) if outcome.error]
+        )
+        won: list[Change] = []
+        refused: list[tuple[Delivery, TaskMessage, Task | None, Decision]] = []
+        for (job, change), outcome in zip(claims, outcomes, strict=True):
+            if outcome.written:
+                won.append(change)
+            elif outcome.error is None:
+                most = job.terms.policy.max_attempts
+                decision = judge_delivery(outcome.record, job.task.run, most, clock.now())
+                refused.append((job.delivery, TaskMessage.of(job.task), outcome.record, decision))
+            elif seen.get(job.task.task_id) == change.after and self._is_in_time(job):
+                won.append(change)
+            else:
+                # It may have been made all the same, if there was no answer to the second look either, or no time
+                # is left to run it: then its lease ends unused and the attempt counts as a crash.
+                self._no_answer([job.delivery], outcome.error)
+        self._obey(refused)
+        return won
+
+    def _look_again(self, task_ids: Sequence[str]) -> Mapping[str, Task]:
+        """The records of tasks that may have been claimed; empty when there is no answer to this either."""
+        if not task_ids:
+            return {}
         try:
-            data = self._insist(deadline, lambda: self._store.load_data(task))
+            return self._insist(lambda: self._read(task_ids))[0]
+        except aws.AWS_ERRORS:
+            return {}
+
+    def _attempt(self, job: _Job, process: TaskProcess) -> None:
+        """Runs in a thread of its own; whatever happens, the attempt ends."""
+        started = time.monotonic()
+        ending: Ending | None = None
+        try:
+            data = self._insist(lambda: self._store.load_data(job.task))
             # Slow answers of AWS shorten the attempt, or cost it, but never the time to settle.
-            time_limit = min(terms.time_limit, deadline.remaining() - _SETTLING_TIME)
+            time_limit = min(job.terms.time_limit, self._deadline.remaining() - _SETTLING_TIME)
             if data is None:
                 ending = Ending(error="task data missing", permanent=True)
             elif time_limit <= 0:
-                logger.warning("no time left for a claimed task", extra=_names(task))
-                return Fate.KEEP
+                logger.warning("no time left for a claimed task", extra=_names(job.task))
             else:
-                ending = self._processes.run(process, task, data, time_limit / 1000)
-            facts = _names(task) | {"durationMs": round((time.monotonic() - started) * 1000)}
-            return self._settle(delivery, task, terms, ending, deadline, facts)
+                ending = self._worker.processes.run(process, job.task, data, time_limit / 1000)
         except aws.AWS_ERRORS as error:
-            # Claimed and not settled: another worker takes over when the lease ends.
-            logger.warning("attempt not settled", extra=_names(task) | {"reason": str(error)})
-            return Fate.KEEP
+            # Claimed and not run: another worker takes over when the lease ends.
+            logger.warning("attempt not settled", extra=_names(job.task) | {"reason": str(error)})
+        except Exception:  # noqa: BLE001 - logged whole, and the lease runs out
+            logger.exception("an attempt could not be made", extra=_names(job.task))
+        finally:
+            self._worker.processes.put_back(process)
+            self._ended.put(_Ended(job, ending, round((time.monotonic() - started) * 1000)))
 
-    def _settle(
-        self,
-        delivery: Delivery,
-        task: Task,
-        terms: _Terms,
-        ending: Ending,
-        deadline: Deadline,
-        facts: Mapping[str, str | int],
-    ) -> Fate:
-        store, error = self._store, ending.error
-        if error is None:
-            if not self._insist(deadline, lambda: store.complete(task, ending.result, clock.now())):
-                return self._taken_over(task)
-            logger.info("task completed", extra=facts)
-            return Fate.DELETE
-        facts = {**facts, "errorMessage": error, "trace": ending.trace}
-        if ending.permanent or task.attempts >= terms.policy.max_attempts:
-            if not self._insist(deadline, lambda: store.fail(task, error, clock.now())):
-                return self._taken_over(task)
-            logger.error("task failed", extra=facts)
-            return self._bury(DeadLetter(task.task_id, task.run, error, task.correlation_id), deadline)
-        delay = terms.policy.delay(task.attempts)
-        due = clock.now() + delay
-        if not self._insist(deadline, lambda: store.retry_later(task, error, due, clock.now())):
-            return self._taken_over(task)
-        logger.warning("attempt failed", extra={**facts, "retryInMs": delay})
-        return self._defer(delivery, due - clock.now())
-
-    def _taken_over(self, task: Task) -> Fate:
-        """The lease ran out and another worker has the task: nothing here is ours to write or delete."""
-        logger.warning("claim was taken over", extra=_names(task))
-        return Fate.KEEP
-
-    # -- the message
-
-    def _bury(self, letter: DeadLetter, deadline: Deadline) -> Fate:
-        self._insist(deadline, lambda: self._dead_letter_queue.send(letter))
-        facts = {"taskId": letter.task_id, "run": letter.run, "correlationId": letter.correlation_id}
-        logger.info("dead letter sent", extra=facts | {"reason": letter.reason})
-        return Fate.DELETE
-
-    def _give_back(self, delivery: Delivery) -> Fate:
-        """Back on the queue without an attempt, later each time."""
-        wait = _FIRST_RETURN * 2 ** min(delivery.receives - 1, 32)
-        return self._defer(delivery, min(wait, self._settings.visibility_timeout))
-
-    def _defer(self, delivery: Delivery, milliseconds: int) -> Fate:
+    def _wait(self, seconds: float | None) -> list[_Ended]:
+        """The attempts that have ended since the last call; waits for one, `seconds` or as long as it takes."""
+        ended: list[_Ended] = []
         try:
-            self._task_queue.defer(delivery, milliseconds)
-        except aws.AWS_ERRORS as error:
-            # It returns all the same, when its visibility timeout is over.
-            logger.warning(
-                "message not deferred", extra={"messageId": delivery.message_id, "reason": str(error)}
-            )
-        return Fate.KEEP
+            ended.append(self._ended.get(timeout=seconds))
+            while True:
+                ended.append(self._ended.get_nowait())
+        except Empty:
+            return ended
 
-    def _insist(self, deadline: Deadline, call: Callable[[], Answer]) -> Answer:
+    # -- settlement
+
+    def _settlement(self, ended: _Ended) -> _Settlement | None:
+        if ended.ending is None:
+            return None
+        try:
+            return self._outcome(ended.job, ended.ending, ended.duration)
+        except Exception:  # noqa: BLE001 - logged whole, and the lease runs out
+            logger.exception("an attempt could not be settled", extra=_names(ended.job.task))
+            return None
+
+    def _outcome(self, job: _Job, ending: Ending, duration: int) -> _Settlement:
+        task, policy = job.task, job.terms.policy
+        facts = _names(task) | {"durationMs": duration}
+        now, keep = clock.now(), self._settings.retention
+        if ending.error is None:
+            return _Settlement(job, task.completed(ending.result, keep=keep, now=now), facts)
+        facts |= {"errorMessage": ending.error, "trace": ending.trace}
+        if ending.permanent or task.attempts >= policy.max_attempts:
+            return _Settlement(job, task.failed(ending.error, keep=keep, now=now), facts)
+        delay = policy.delay(task.attempts)
+        after = task.retrying(ending.error, not_before=now + delay, now=now)
+        return _Settlement(job, after, facts | {"retryInMs": delay})
+
+    def _settle(self, settlements: Sequence[_Settlement], pause: float) -> list[_Settlement]:
+        """Writes what attempts made of their records. Returns those without an answer, to be written again."""
+        outcomes = self._store.write([Change(one.job.task, one.after) for one in settlements])
+        unsettled: list[_Settlement] = []
+        letters: list[tuple[Delivery, DeadLetter]] = []
+        deferrals: list[tuple[Delivery, int]] = []
+        for settlement, outcome in zip(settlements, outcomes, strict=True):
+            delivery, after, facts = settlement.job.delivery, settlement.after, settlement.facts
+            if outcome.error and aws.may_pass(outcome.error) and self._has_time_for_another_call(pause):
+                unsettled.append(settlement)
+            elif outcome.error:
+                # Another worker takes over when the lease ends.
+                logger.warning("attempt not settled", extra=_names(after) | {"reason": str(outcome.error)})
+            elif not outcome.written:
+                # The lease ran out and another worker has the task: nothing here is ours to write or delete.
+                logger.warning("claim was taken over", extra=_names(after))
+            elif after.status is Status.COMPLETED:
+                logger.info("task completed", extra=facts)
+                self.done.add(delivery.message_id)
+            elif after.status is Status.FAILED:
+                logger.error("task failed", extra=facts)
+                reason = after.error_message or ""
+                letters.append((delivery, DeadLetter(after.task_id, after.run, reason, after.correlation_id)))
+            else:
+                logger.warning("attempt failed", extra=facts)
+                deferrals.append((delivery, (after.not_before or 0) - clock.now()))
+        self._bury(letters)
+        self._defer(deferrals)
+        return unsettled
+
+    # -- messages
+
+    def _bury(self, letters: Sequence[tuple[Delivery, DeadLetter]]) -> None:
+        """Sends dead letters. Without an answer the messages go back: they bring the letters once more."""
+        try:
+            self._worker.dead_letter_queue.send_all([letter for _, letter in letters])
+        except aws.AWS_ERRORS as error:
+            self._no_answer([delivery for delivery, _ in letters], error)
+            return
+        for delivery, letter in letters:
+            facts = {"taskId": letter.task_id, "run": letter.run, "correlationId": letter.correlation_id}
+            logger.info("dead letter sent", extra=facts | {"reason": letter.reason})
+            self.done.add(delivery.message_id)
+
+    def _no_answer(self, deliveries: Sequence[Delivery], error: Exception) -> None:
+        logger.warning("no answer from AWS", extra=_about(deliveries) | {"reason": str(error)})
+        self._give_back(deliveries)
+
+    def _give_back(self, deliveries: Sequence[Delivery]) -> None:
+        """Back on the queue without an attempt, later each time."""
+        longest = self._settings.visibility_timeout
+        self._defer(
+            [
+                (delivery, min(_FIRST_RETURN * 2 ** min(delivery.receives - 1, 32), longest))
+                for delivery in deliveries
+            ]
+        )
+
+    def _defer(self, deferrals: Sequence[tuple[Delivery, int]]) -> None:
+        try:
+            self._worker.task_queue.defer_all(deferrals)
+        except aws.AWS_ERRORS as error:
+            # They return all the same, when their visibility timeout is over.
+            facts = _about([delivery for delivery, _ in deferrals])
+            logger.warning("messages not deferred", extra=facts | {"reason": str(error)})
+
+    # -- calls that have to be answered
+
+    def _insist(self, call: Callable[[], Answer]) -> Answer:
         """Repeats a call that AWS does not answer, until shortly before the invocation ends."""
-        pause = 0.1
+        pause = _PAUSE
         while True:
             try:
                 return call()
             except aws.AWS_ERRORS as error:
-                if not aws.may_pass(error) or deadline.remaining() < _LAST_CALL + pause * 1000:
+                if not aws.may_pass(error) or not self._has_time_for_another_call(pause):
                     raise
             time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - no secret
-            pause = min(2 * pause, 2.0)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _has_time_for_another_call(self, pause: float) -> bool:
+        return self._deadline.remaining() >= _LAST_CALL + pause * 1000
+
+
+def _new_claim_id() -> str:
+    return urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
 
 def _names(task: Task) -> dict[str, str | int]:
@@ -354,3 +516,12 @@ def _names(task: Task) -> dict[str, str | int]:
         "attempt": task.attempts,
         "correlationId": task.correlation_id,
     }
+
+
+def _about(deliveries: Sequence[Delivery]) -> dict[str, list[str]]:
+    """What identifies deliveries in a log line."""
+    task_ids: list[str] = []
+    for delivery in deliveries:
+        with suppress(BadMessageError):
+            task_ids.append(TaskMessage.parse(delivery.body).task_id)
+    return {"messageIds": [delivery.message_id for delivery in deliveries], "taskIds": task_ids}

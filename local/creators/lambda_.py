@@ -1,5 +1,6 @@
 """Lambda."""
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,12 @@ from typing import Any
 import pulumi
 
 from local.creators.resource_type import Call, Creation, Nested, Passed, ResourceType
-from local.errors import UnsupportedError
+from local.errors import LocalError, UnsupportedError
 
 FUNCTION = "aws:lambda/function:Function"
+
+#: How often the state of a version is looked up while its snapshot is made.
+_PAUSE_SECONDS = 0.05
 
 
 def _zip_file(code: Any) -> dict[str, bytes]:
@@ -24,6 +28,23 @@ def _zip_file(code: Any) -> dict[str, bytes]:
 
 def _function_name(creation: Creation) -> Mapping[str, Any]:
     return {"FunctionName": creation.request["FunctionName"]}
+
+
+def _await_snapshot(creation: Creation) -> None:
+    """Wait for the published version of a function with SnapStart, as Pulumi's provider does.
+
+    A function that cannot start ends the deployment then, not its first call.
+    """
+    if "SnapStart" not in creation.request or not creation.request.get("Publish"):
+        return
+    version = {**_function_name(creation), "Qualifier": creation.response["Version"]}
+    while True:
+        state = creation.aws.call("lambda", "get_function_configuration", version)
+        if state["State"] == "Failed":
+            raise LocalError(f"the snapshot cannot be taken: {state['StateReason']}")
+        if state["State"] != "Pending":
+            return
+        time.sleep(_PAUSE_SECONDS)
 
 
 def _function_outputs(creation: Creation) -> tuple[str, dict[str, Any]]:
@@ -45,6 +66,15 @@ def _function_outputs(creation: Creation) -> tuple[str, dict[str, Any]]:
 def _invoke_arn(creation: Creation, function_arn: str) -> str:
     region = creation.aws.region
     return f"arn:aws:apigateway:{region}:lambda:path/2015-03-31/functions/{function_arn}/invocations"
+
+
+def _alias_outputs(creation: Creation) -> tuple[str, dict[str, Any]]:
+    arn: str = creation.response["AliasArn"]
+    return arn, {"arn": arn, "invokeArn": _invoke_arn(creation, arn)}
+
+
+def _provisioned_outputs(creation: Creation) -> tuple[str, dict[str, Any]]:
+    return f"{creation.request['FunctionName']},{creation.request['Qualifier']}", {}
 
 
 def _permission_outputs(creation: Creation) -> tuple[str, dict[str, Any]]:
@@ -97,6 +127,7 @@ RESOURCE_TYPES = (
                     "deadLetterConfig": Nested("DeadLetterConfig", {"targetArn": "TargetArn"}),
                     "packageType": "PackageType",
                     "publish": "Publish",
+                    "snapStart": Nested("SnapStart", {"applyOn": "ApplyOn"}),
                     "layers": "Layers",
                     "tags": "Tags",
                 },
@@ -109,11 +140,48 @@ RESOURCE_TYPES = (
                 needed=lambda request: request["ReservedConcurrentExecutions"] >= 0,
             ),
         ),
+        finish=_await_snapshot,
         outputs=_function_outputs,
         ignored={
             "sourceCodeHash": "tells Pulumi when to upload again; a local stack is always new",
             "skipDestroy": "says how to delete; a local stack ends as a whole",
         },
+    ),
+    ResourceType(
+        "aws:lambda/alias:Alias",
+        "lambda",
+        auto_named="name",
+        calls=(
+            Call(
+                "create_alias",
+                {
+                    "name": "Name",
+                    "description": "Description",
+                    "functionName": "FunctionName",
+                    "functionVersion": "FunctionVersion",
+                    "routingConfig": Nested(
+                        "RoutingConfig", {"additionalVersionWeights": "AdditionalVersionWeights"}
+                    ),
+                },
+            ),
+        ),
+        outputs=_alias_outputs,
+    ),
+    ResourceType(
+        "aws:lambda/provisionedConcurrencyConfig:ProvisionedConcurrencyConfig",
+        "lambda",
+        calls=(
+            Call(
+                "put_provisioned_concurrency_config",
+                {
+                    "functionName": "FunctionName",
+                    "qualifier": "Qualifier",
+                    "provisionedConcurrentExecutions": "ProvisionedConcurrentExecutions",
+                },
+            ),
+        ),
+        outputs=_provisioned_outputs,
+        ignored={"skipDestroy": "says how to delete; a local stack ends as a whole"},
     ),
     ResourceType(
         "aws:lambda/permission:Permission",

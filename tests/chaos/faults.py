@@ -24,10 +24,13 @@ _ERRORS: Mapping[str, tuple[str, str]] = {
     "dynamodb": ("ProvisionedThroughputExceededException", "InternalServerError"),
     "sqs": ("ThrottlingException", "InternalFailure"),
 }
-#: Calls that change something, whose answer can be lost after they did.
-_WRITES: Mapping[str, Sequence[str]] = {
-    "dynamodb": ("PutItem", "UpdateItem"),
-    "sqs": ("SendMessage", "SendMessageBatch", "ChangeMessageVisibility"),
+#: Calls whose answer can be lost after they were made: all that change something, and the worker's look at its batch.
+_ANSWERS: Mapping[str, Sequence[str]] = {
+    "dynamodb": ("PutItem", "UpdateItem", "BatchExecuteStatement", "BatchGetItem"),
+    "sqs": (
+        *("SendMessage", "SendMessageBatch"),
+        *("ChangeMessageVisibility", "ChangeMessageVisibilityBatch"),
+    ),
 }
 #: Milliseconds that a slow call takes longer; past 2000 the caller gives up on a call that is made all the same.
 _SLOW = (300, 800, 2_500)
@@ -110,10 +113,10 @@ def weather(rng: random.Random) -> dict[str, Rule]:
         rules[f"{service} throttled"] = here | {"error": {"code": throttled, "status": 400}}
         rules[f"{service} failed"] = here | {"error": {"code": failed, "status": 500}}
         rules[f"{service} reset"] = here | {"reset": True}
-        for write in _WRITES[service]:
-            rules[f"{service} answer lost: {write}"] = {
+        for operation in _ANSWERS[service]:
+            rules[f"{service} answer lost: {operation}"] = {
                 "service": service,
-                "operation": write,
+                "operation": operation,
                 "probability": share + 0.02,
                 "response": {"abort_frac": 0.1},
             }

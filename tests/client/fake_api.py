@@ -23,6 +23,11 @@ Fault = Callable[["Handler"], None]
 
 FIELDS = {"taskId", "type", "answer", "payload"}
 
+MAX_BATCH = 100
+
+#: A list and a batch leave out data of more bytes of JSON than this.
+MAX_SHOWN = 1024
+
 
 @dataclass
 class Seen:
@@ -54,6 +59,7 @@ class FakeApi:
         ending: status and attempts of a finished task, by its number from 0.
         faults: by method, what to do instead of answering: each is used once, in order.
         always: by method, what to do with every further request.
+        refusals: problems for tasks of batches: each is used once, in order; None accepts its task.
         barrier: if set, every POST waits there before it is answered.
         seen: every request, in order.
         connections: how many were opened.
@@ -66,6 +72,7 @@ class FakeApi:
         self.ending: Callable[[int], tuple[str, int]] = lambda _: ("COMPLETED", 1)
         self.faults: defaultdict[str, deque[Fault]] = defaultdict(deque)
         self.always: dict[str, Fault] = {}
+        self.refusals: deque[dict[str, Any] | None] = deque()
         self.barrier: threading.Barrier | None = None
         self.prefix = ""
         self.seen: list[Seen] = []
@@ -106,6 +113,8 @@ class FakeApi:
         match method, [unquote(segment) for segment in url.path.strip("/").split("/")]:
             case "POST", ["tasks"]:
                 self._submit(handler, body)
+            case "POST", ["tasks", "batch"]:
+                self._submit_batch(handler, body)
             case "POST", ["tasks", task_id, "retry"]:
                 self.retry(task_id)(handler)
             case "GET", ["tasks"]:
@@ -166,12 +175,34 @@ class FakeApi:
             handler.send(200, {"tasks": [one.fields for one in page]} | cursor)
 
     def _submit(self, handler: Handler, body: Any) -> None:
-        unknown = set(cast("dict[str, Any]", body)) - FIELDS
-        if unknown or ("answer" in body) == ("payload" in body):
-            problem(400, "Bad request")(handler)
+        status, fields = self._accept(body)
+        if status >= 400:
+            problem(status, fields["title"], fields["detail"], fields.get("errors"))(handler)
+        else:
+            handler.send(status, fields, {"Location": f"/tasks/{fields['taskId']}"})
+
+    def _submit_batch(self, handler: Handler, body: Any) -> None:
+        if set(body) != {"tasks"} or not 1 <= len(body["tasks"]) <= MAX_BATCH:
+            problem(400, "Bad Request", "tasks: must be 1 to 100 tasks")(handler)
             return
-        status, fields = self.store(body)
-        handler.send(status, fields, {"Location": f"/tasks/{fields['taskId']}"})
+        results: list[dict[str, Any]] = []
+        for task in body["tasks"]:
+            with self.changed:
+                refusal = self.refusals.popleft() if self.refusals else None
+            status, fields = (refusal["status"], refusal) if refusal else self._accept(task)
+            shown = {"problem": fields} if status >= 400 else {"task": as_listed(fields)}
+            results.append({"status": status} | shown)
+        handler.send(207, {"results": results}, {"X-Correlation-Id": "corr-1"})
+
+    def _accept(self, task: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """Status, and the task or what is wrong with it."""
+        if set(task) - FIELDS or ("answer" in task) == ("payload" in task):
+            wrong = [{"field": "answer", "message": "is wrong"}]
+            return 400, problem_fields(400, "Bad Request", errors=wrong)
+        status, fields = self.store(task)
+        if any(fields.get(name) != task.get(name) for name in ("answer", "payload")):
+            return 409, problem_fields(409, "Conflict", f"Task {task['taskId']} exists with other content.")
+        return status, fields
 
     def _poll(self, stored: Stored) -> dict[str, Any]:
         with self.changed:
@@ -272,11 +303,24 @@ def as_usual(handler: Handler) -> None:
     handler.api.answer(handler, handler.command, handler.path, handler.body)
 
 
-def problem(status: int, title: str, detail: str = "", errors: list[dict[str, str]] | None = None) -> Fault:
-    """An error that the API itself answers (RFC 9457)."""
+def as_listed(fields: dict[str, Any]) -> dict[str, Any]:
+    """A task as a list and a batch show it."""
+    short = {name: value for name, value in fields.items() if len(json.dumps(value)) <= MAX_SHOWN}
+    return short if short == fields else short | {"truncated": True}
+
+
+def problem_fields(
+    status: int, title: str, detail: str = "", errors: list[dict[str, str]] | None = None
+) -> dict[str, Any]:
+    """An error that the API itself tells (RFC 9457)."""
     fields: dict[str, Any] = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    return fields | ({"errors": errors} if errors else {})
+
+
+def problem(status: int, title: str, detail: str = "", errors: list[dict[str, str]] | None = None) -> Fault:
+    """An error that the API itself answers."""
     headers = {"Content-Type": "application/problem+json", "X-Correlation-Id": "corr-1"}
-    return lambda handler: handler.send(status, fields | ({"errors": errors} if errors else {}), headers)
+    return lambda handler: handler.send(status, problem_fields(status, title, detail, errors), headers)
 
 
 def gateway(status: int, message: str) -> Fault:
@@ -327,6 +371,12 @@ def not_http(handler: Handler) -> None:
     """Another protocol."""
     handler.wfile.write(b"* OK IMAP4rev1 ready\r\n\r\n")
     handler.drop()
+
+
+def one_result_too_few(handler: Handler) -> None:
+    """The tasks of a batch are accepted, and the last of them has no result."""
+    tasks = [handler.api.store(task)[1] for task in handler.body["tasks"]]
+    handler.send(207, {"results": [{"status": 202, "task": task} for task in tasks[:-1]]})
 
 
 def hang(handler: Handler) -> None:

@@ -14,8 +14,9 @@ import pytest
 
 from client import api as client_api
 from client.address import base_url
-from client.api import Page, PastAttempt, Task, TasksClient
+from client.api import TasksClient
 from client.errors import EXCERPT_LENGTH, BadAnswerError, FieldError, NoAnswerError, StatusError, TasksError
+from client.task import Page, PastAttempt, Task
 from tests.client.fake_api import (
     FakeApi,
     Fault,

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from client import backoff
 from client.cli import app
-from tests.client.fake_api import FakeApi, as_usual, gateway, hang, html, problem
+from tests.client.fake_api import FakeApi, as_usual, gateway, hang, html, problem, problem_fields
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 30
@@ -129,6 +129,7 @@ def test_load_json_is_one_object(api: FakeApi) -> None:
         "latencySeconds",
         "errors",
         "concurrency",
+        "batchSize",
         "sent",
         "accepted",
         "unanswered",
@@ -136,6 +137,7 @@ def test_load_json_is_one_object(api: FakeApi) -> None:
         "clientBusy",
     }
     assert (report["outcome"], report["accepted"], report["concurrency"]) == ("ok", 30, 3)
+    assert report["batchSize"] == 1
     assert set(report["latencySeconds"]["submit"]) == LATENCY_FIELDS
 
 
@@ -147,6 +149,23 @@ def test_load_prints_throughput_latencies_and_errors(api: FakeApi) -> None:
     assert "tasks/s with 1 at a time" in out
     assert "HTTP 502: 1" in out
     assert "p99" in out
+
+
+def test_load_sends_batches_and_counts_the_tasks_of_each(api: FakeApi) -> None:
+    api.refusals.extend([None, problem_fields(409, "Conflict"), problem_fields(503, "Service Unavailable")])
+    code, out, err = invoke("load", api.url, "--count", "12", "--batch", "5", "--concurrency", "2")
+    assert (code, err) == (1, "")
+    assert out.startswith("10 of 12 tasks accepted in ")
+    assert "tasks/s with 2 requests of 5 at a time" in out
+    assert "HTTP 409: 1, HTTP 503: 1" in out
+    assert sorted(len(seen.body["tasks"]) for seen in api.seen) == [2, 5, 5]
+
+
+def test_load_json_says_the_size_of_a_batch(api: FakeApi) -> None:
+    code, out, _ = invoke("load", api.url, "--count", "150", "--batch", "100", "--json")
+    report = json.loads(out)
+    assert (code, report["batchSize"], report["accepted"], report["sent"]) == (0, 100, 150, 150)
+    assert len(api.seen) == 2
 
 
 def test_retry_starts_the_named_tasks_anew(api: FakeApi) -> None:
@@ -242,7 +261,9 @@ def test_exit_1_when_not_everything_finished_in_time(api: FakeApi) -> None:
 
 
 @pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("args", [["smoke"], ["load"], ["retry", "t"], ["retry", "--all-failed"]])
+@pytest.mark.parametrize(
+    "args", [["smoke"], ["load"], ["load", "--batch", "100"], ["retry", "t"], ["retry", "--all-failed"]]
+)
 def test_exit_3_and_one_line_when_nothing_listens(args: list[str], closed_port: int) -> None:
     code, out, err = invoke(args[0], f"http://tasks.execute-api.localhost:{closed_port}", *args[1:])
     assert (code, out) == (3, "")
@@ -307,6 +328,9 @@ def test_a_process_shows_no_traceback(api: FakeApi) -> None:
         (["smoke", "http://h", "--payload", "{"], "not JSON"),
         (["smoke", "http://h", "--payload", '{"n": NaN}'], "NaN"),
         (["load", "http://h", "--concurrency", "0"], "--concurrency"),
+        (["load", "http://h", "--batch", "0"], "'--batch': Input should be greater than or equal to 1"),
+        (["load", "http://h", "--batch", "101"], "'--batch': Input should be less than or equal to 100"),
+        (["load", "http://h", "--batch", "ten"], "'--batch': Input should be a valid integer"),
         (["load", "http://h", "--request-timeout", "-1"], "--request-timeout"),
         (["retry", "http://h"], "either task IDs or --all-failed"),
         (["retry", "http://h", "t", "--all-failed"], "either task IDs or --all-failed"),
@@ -391,6 +415,20 @@ def test_ctrl_c_prints_what_load_has_measured(api: FakeApi) -> None:
     assert set(report["latencySeconds"]["submit"]) == LATENCY_FIELDS
 
 
+def test_ctrl_c_prints_what_load_has_measured_of_batches(api: FakeApi) -> None:
+    api.faults["POST"].extend([as_usual] * 3)
+    api.always["POST"] = hang
+    args = ["--count", "1000", "--concurrency", "2", "--batch", "10", "--json"]
+    with started("load", api.url, *args) as process:
+        api.wait_until(lambda: len(api.seen) == 5)  # 3 answered, 2 that wait
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=SECONDS)
+    report = json.loads(out)
+    assert (process.returncode, err, report["outcome"]) == (130, "", "interrupted")
+    assert (report["sent"], report["accepted"], report["unanswered"]) == (50, 30, 20)
+    assert set(report["latencySeconds"]["submit"]) == LATENCY_FIELDS
+
+
 def test_retry_shows_its_progress_once_it_knows_how_many(
     api: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -422,3 +460,8 @@ def test_help_names_the_exit_codes() -> None:
         code, out, _ = invoke(*command)
         assert code == 0
         assert "130 interrupted" in out
+
+
+def test_the_help_of_load_has_an_example_of_a_batch() -> None:
+    _, out, _ = invoke("load", "--help")
+    assert "    python -m client load URL --count 10000 --batch 100\n" in out

@@ -1,4 +1,4 @@
-"""Tests of the functions, on AWS mocked at its wire; what task code does is done by real processes."""
+"""Tests of the functions, on an emulator of AWS; what task code does is done by real processes."""
 
 import os
 

@@ -1,32 +1,46 @@
-"""The functions under test, on AWS mocked at its wire by moto."""
+"""The functions under test, on the emulator of the local stack."""
 
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 import time
 import uuid
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
-from moto import mock_aws
+from botocore import endpoint
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.httpsession import URLLib3Session
 from tasklib import aws, clock
 from tasklib.clock import Deadline
 from tasklib.queue import Delivery, Queue, TaskMessage
+from tasklib.record import data_part, encode, key_of, to_item, with_data
 from tasklib.retry_policy import RetryPolicy
 from tasklib.store import TaskStore
 from tasklib.task import Status, Task, TaskData, created_key
 from tasklib.task_processes import TaskProcesses
 from tasklib.worker import Worker, WorkerSettings
 
+from local.emulator import Emulator
+from tests.waiting import wait_for
+
 from . import ENVIRONMENT
+from .wire import Wire
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_sqs import SQSClient
+
+
+#: The directory of the task types that the tests' worker knows.
+SAMPLE_TYPES = str(Path(__file__).parent / "sample_types")
 
 
 def a_task(task_id: str, task_type: str, payload: str = "{}", **fields: Any) -> Task:
@@ -96,6 +110,22 @@ class Stack:
         assert self.store.create(task, TaskData("payload", payload), data_lifetime=clock.DAY) is None
         return task
 
+    def submit_many(
+        self, task_type: str, task_ids: Sequence[str], payload: str = "{}", **fields: Any
+    ) -> list[str]:
+        """Stores many tasks in a few calls. Returns their IDs."""
+        data = TaskData("payload", payload)
+        requests: list[Any] = []
+        for task_id in task_ids:
+            task = with_data(a_task(task_id, task_type, payload, **fields), data)
+            items = [to_item(task)]
+            if task.data is None:
+                items.append(key_of(task_id, data_part(task)) | encode({data.kind: data.text}))
+            requests += [{"PutRequest": {"Item": item}} for item in items]
+        for start in range(0, len(requests), 25):
+            self.dynamodb.batch_write_item(RequestItems={self.table: requests[start : start + 25]})
+        return [*task_ids]
+
     def record(self, task_id: str) -> Task:
         """The task's record, which must be there."""
         task = self.store.get(task_id)
@@ -113,13 +143,12 @@ class Stack:
             self.sqs.send_message(QueueUrl=self.task_queue_url, MessageBody=body)
         return self.receive(self.task_queue_url)
 
-    def receive(self, url: str, **options: Any) -> list[Delivery]:
-        """The visible messages of a queue."""
+    def receive(self, url: str) -> list[Delivery]:
+        """The visible messages of a queue, at most ten."""
         answer = self.sqs.receive_message(
             QueueUrl=url,
             MaxNumberOfMessages=10,
             MessageSystemAttributeNames=["ApproximateReceiveCount"],
-            **options,
         )
         messages: list[Any] = answer.get("Messages", [])
         return [
@@ -132,26 +161,49 @@ class Stack:
             for message in messages
         ]
 
+    def wait_for_messages(self, url: str) -> list[Delivery]:
+        """The messages of a queue that become visible next."""
+        return wait_for(lambda: self.receive(url), "a message")
+
     def letters(self) -> list[str]:
         """The bodies in the dead-letter queue."""
         return [letter.body for letter in self.receive(self.dead_letter_queue_url)]
 
 
 @pytest.fixture(scope="session")
-def mocked_aws() -> Generator[tuple[DynamoDBClient, SQSClient]]:
-    """Clients of an AWS that lives as long as the tests: making them is what costs time."""
-    with mock_aws():
-        yield aws.dynamodb(), aws.sqs()
+def emulated_aws() -> Generator[tuple[DynamoDBClient, SQSClient]]:
+    """Clients of an emulator that lives as long as the tests; whoever makes another client gets to it too."""
+    with Emulator(0, ENVIRONMENT["AWS_DEFAULT_REGION"]) as emulator:
+        emulator.wait_until_ready()
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("AWS_ENDPOINT_URL", emulator.endpoint_url)
+            yield aws.dynamodb(), aws.sqs()
 
 
 @pytest.fixture
-def stack(mocked_aws: tuple[DynamoDBClient, SQSClient], monkeypatch: pytest.MonkeyPatch) -> Stack:
+def stack(emulated_aws: tuple[DynamoDBClient, SQSClient], monkeypatch: pytest.MonkeyPatch) -> Stack:
     """An empty stack of one's own."""
-    stack = Stack(*mocked_aws, name=f"tasks-{uuid.uuid4()}")
+    stack = Stack(*emulated_aws, name=f"tasks-{uuid.uuid4()}")
     monkeypatch.setenv("TASKS_TABLE", stack.table)
     monkeypatch.setenv("TASK_QUEUE_URL", stack.task_queue_url)
     monkeypatch.setenv("DEAD_LETTER_QUEUE_URL", stack.dead_letter_queue_url)
     return stack
+
+
+@pytest.fixture
+def wire(monkeypatch: pytest.MonkeyPatch) -> Generator[Wire]:
+    """The wire of all clients; fails the test when something did not go wrong that should have."""
+    wire = Wire()
+    to_aws = URLLib3Session.send
+
+    def send(session: URLLib3Session, request: AWSPreparedRequest) -> AWSResponse:
+        return wire.send(partial(to_aws, session), request)
+
+    monkeypatch.setattr(URLLib3Session, "send", send)
+    # botocore waits up to two seconds before it sends again; here nothing is gained by it.
+    monkeypatch.setattr(endpoint, "time", SimpleNamespace(sleep=Mock()))
+    yield wire
+    assert wire.pending() == []
 
 
 @pytest.fixture
@@ -168,12 +220,9 @@ def load(stack: Stack) -> Callable[[str], ModuleType]:
 @pytest.fixture(scope="session")
 def processes() -> Generator[TaskProcesses]:
     """Task processes that know the sample types."""
-    here = str(Path(__file__).parent / "sample_types")
-    sys.path.insert(0, here)
-    try:
+    with pytest.MonkeyPatch.context() as path:
+        path.syspath_prepend(SAMPLE_TYPES)
         processes = TaskProcesses()
-    finally:
-        sys.path.remove(here)
     yield processes
     processes.close()
 
@@ -200,6 +249,27 @@ def deadline() -> Deadline:
 def policy() -> RetryPolicy:
     """The stack's default policy."""
     return RetryPolicy.from_environment(ENVIRONMENT)
+
+
+def message_of(task_id: str, task_type: str = "echo", **fields: object) -> Delivery:
+    """A first delivery of a task's message that no queue knows; `fields` override those of its body."""
+    body = {"taskId": task_id, "run": 1, "type": task_type, "correlationId": "c"} | fields
+    return Delivery(f"message of {task_id}", f"receipt of {task_id}", json.dumps(body), receives=1)
+
+
+def event_of(deliveries: Sequence[Delivery]) -> dict[str, Any]:
+    """An SQS event, as Lambda hands it to a handler."""
+    return {
+        "Records": [
+            {
+                "messageId": delivery.message_id,
+                "receiptHandle": delivery.receipt_handle,
+                "body": delivery.body,
+                "attributes": {"ApproximateReceiveCount": str(delivery.receives)},
+            }
+            for delivery in deliveries
+        ]
+    }
 
 
 def lambda_context(milliseconds: int = 30_000) -> Any:

@@ -10,7 +10,7 @@ from tasklib import clock
 from tasklib.queue import DeadLetter, Delivery
 from tasklib.task import Status, Task
 
-from .conftest import Stack, lambda_context
+from .conftest import Stack, event_of, lambda_context
 
 Load = Callable[[str], ModuleType]
 
@@ -30,18 +30,8 @@ def examine(stack: Stack, load: Load, *letters: str) -> tuple[list[str], list[De
     for letter in letters:
         stack.sqs.send_message(QueueUrl=stack.dead_letter_queue_url, MessageBody=letter)
     deliveries = stack.receive(stack.dead_letter_queue_url)
-    event = {
-        "Records": [
-            {
-                "messageId": delivery.message_id,
-                "receiptHandle": delivery.receipt_handle,
-                "body": delivery.body,
-                "attributes": {"ApproximateReceiveCount": str(delivery.receives)},
-            }
-            for delivery in deliveries
-        ]
-    }
-    kept = load("monitor_dlq").on_queue(event, lambda_context())["batchItemFailures"]
+    answer = load("monitor_dlq").on_queue(event_of(deliveries), lambda_context())
+    kept = answer["batchItemFailures"]
     return [failure["itemIdentifier"] for failure in kept], deliveries
 
 
@@ -131,7 +121,7 @@ def test_a_letter_of_a_task_that_may_still_run_waits_for_its_lease(stack: Stack,
     kept, deliveries = examine(stack, load, letter_of(task))
     assert kept == [deliveries[0].message_id]
     assert stack.record("t").version == task.version
-    assert len(stack.receive(stack.dead_letter_queue_url, WaitTimeSeconds=4)) == 1
+    assert len(stack.wait_for_messages(stack.dead_letter_queue_url)) == 1
 
 
 def test_the_schedule_drains_the_queue(stack: Stack, load: Load, caplog: pytest.LogCaptureFixture) -> None:

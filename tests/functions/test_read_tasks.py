@@ -12,7 +12,7 @@ from tasklib import clock
 from tasklib.listing import list_page
 from tasklib.task import Status, created_key, list_shard
 
-from .conftest import Stack
+from .conftest import Stack, lambda_context
 
 Get = Callable[..., tuple[int, dict[str, Any]]]
 
@@ -32,7 +32,7 @@ def get(stack: Stack, load: Callable[[str], ModuleType]) -> Get:
         }
         if route == "$default":
             event["requestContext"]["http"]["method"] = parameters.pop("method")
-        answer = module.handler(event, None)
+        answer = module.handler(event, lambda_context())
         assert answer["headers"]["x-correlation-id"] == "r"
         return answer["statusCode"], json.loads(answer["body"]) | (
             {"allow": answer["headers"]["allow"]} if "allow" in answer["headers"] else {}
@@ -134,7 +134,8 @@ def test_a_page_of_a_rare_status_ends_after_a_thousand_entries(
 
 def test_failed_tasks_are_listed_from_their_own_index(stack: Stack, get: Get) -> None:
     for task_id in submit_many(stack, 3):
-        assert stack.store.fail_unclaimed(stack.record(task_id), "bad", clock.now())
+        task = stack.record(task_id)
+        assert stack.store.change(task, task.given_up("bad", keep=0, now=clock.now()))
     submit_many(stack, 5, first=3)
     assert all_pages(get, status="FAILED", limit="2") == [["t0002", "t0001"], ["t0000"]]
 
@@ -185,6 +186,7 @@ def test_a_bad_id_is_refused(get: Get, task_id: str) -> None:
     ("method", "path", "status", "allow"),
     [
         ("PUT", "/tasks", 405, "GET, POST"),
+        ("DELETE", "/tasks/batch", 405, "GET, POST"),
         ("DELETE", "/tasks/t", 405, "GET"),
         ("GET", "/", 404, None),
         ("GET", "/tasks/t/x", 404, None),

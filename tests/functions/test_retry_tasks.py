@@ -13,7 +13,7 @@ from tasklib.store import TaskStore
 from tasklib.task import Status
 from tasklib.worker import Worker
 
-from .conftest import Stack
+from .conftest import Stack, lambda_context
 
 Retry = Callable[[str], tuple[int, dict[str, Any]]]
 
@@ -27,7 +27,7 @@ def make_retry(module: ModuleType) -> Retry:
                 "requestContext": {"http": {"method": "POST"}, "requestId": "r"},
                 "pathParameters": {"taskId": task_id},
             },
-            None,
+            lambda_context(),
         )
         return answer["statusCode"], json.loads(answer["body"])
 
@@ -43,8 +43,9 @@ def test_a_failed_task_starts_a_new_run(
     stack: Stack, worker: Worker, deadline: Deadline, retry: Retry
 ) -> None:
     worker.work_off(stack.deliver(stack.submit("t", "failing", attempts=2)), deadline)
-    stack.store.mark_dead_lettered(stack.record("t"), clock.now())
-    before = stack.record("t")
+    failed = stack.record("t")
+    before = failed.dead_lettered(clock.now())
+    assert stack.store.change(failed, before)
     status, task = retry("t")
     assert status == 202
     assert (task["status"], task["run"], task["attempts"]) == ("PENDING", 2, 0)

@@ -1,35 +1,20 @@
 """The store's writes, each of which must be made by one writer at most, and what they cost."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from tasklib import clock
-from tasklib.store import ListIndex, TaskStore
+from botocore.exceptions import BotoCoreError
+from tasklib import aws, clock
+from tasklib.record import to_item
+from tasklib.store import Change, ListIndex, Outcome, TaskStore
 from tasklib.task import Status, Task, TaskData
 
 from .conftest import Stack
+from .wire import Wire
 
 LARGE = TaskData("payload", '{"text":"' + "x" * 2000 + '"}')
-
-
-def claim(stack: Stack, task: Task, claim_id: str = "claim", now: int = 0) -> tuple[bool, Task | None]:
-    return stack.store.claim(
-        task.task_id,
-        task.run,
-        claim_id=claim_id,
-        max_attempts=3,
-        lease_until=clock.now() + 1000,
-        now=now or clock.now(),
-    )
-
-
-def claimed(stack: Stack, task_id: str = "t") -> Task:
-    won, task = claim(stack, stack.submit(task_id))
-    assert won
-    assert task
-    return task
 
 
 class TestSubmission:
@@ -64,10 +49,12 @@ class TestSubmission:
         self, stack: Stack, length: int
     ) -> None:
         text = '{"t":"' + "x" * length + '"}'
-        won, task = claim(stack, stack.submit("t" * 36, payload=text, correlation_id="c" * 36), "c" * 22)
-        assert won
-        assert task
-        stack.store.complete(task, '{"workedSeconds":1.0}', clock.now())
+        stack.submit("t" * 36, payload=text, correlation_id="c" * 36)
+        task, now = stack.record("t" * 36), clock.now()
+        claimed = task.claimed("c" * 22, lease_until=now, now=now)
+        completed = claimed.completed('{"workedSeconds":1.0}', keep=clock.DAY, now=now)
+        assert stack.store.change(task, claimed)
+        assert stack.store.change(claimed, completed)
         (state,) = [item for item in stack.items() if item["part"]["S"] == "state"]
         size = sum(len(name) + len(next(iter(value.values()))) for name, value in state.items())
         assert size <= 1024
@@ -92,111 +79,186 @@ class TestSubmission:
         assert stack.record("t").correlation_id == task.correlation_id
 
 
-class TestAClaim:
-    def test_is_won_once(self, stack: Stack) -> None:
-        task = stack.submit("t")
-        assert claim(stack, task, "one")[0]
-        won, in_the_way = claim(stack, task, "two")
-        assert not won
-        assert in_the_way
-        assert in_the_way.claim_id == "one"
+@dataclass(frozen=True)
+class Case:
+    """A transition of a record: from what, and made by whom. Times are the test's own, in ms from now."""
 
-    def test_whose_answer_was_lost_is_known_again(self, stack: Stack) -> None:
-        task = stack.submit("t")
-        claim(stack, task, "one")
-        won, record = claim(stack, task, "one")
-        assert won
-        assert record
-        assert record.attempts == 1
+    before: dict[str, Any]
+    make: Callable[[Task, int], Task]
+
+
+#: A record as a worker holds it.
+HELD: dict[str, Any] = {
+    "status": Status.PROCESSING,
+    "attempts": 1,
+    "version": 2,
+    "claim_id": "held",
+    "lease_until": 2**50,
+}
+CRASHED = HELD | {"claim_id": "dead", "lease_until": 1}
+FAILED = {"status": Status.FAILED, "attempts": 3, "version": 7, "failed_shard": "0", "error_message": "bad"}
+DUE = {"status": Status.RETRYING, "attempts": 1, "version": 3, "not_before": 1, "error_message": "bad"}
+RESTARTED = {"run": 2, "version": 8, "unsent_shard": "0", "unsent_key": "2026-01-01T00:00:00.000Z#t"}
+
+CASES = {
+    "claimed": Case({}, lambda task, now: task.claimed("new", lease_until=now + 1000, now=now)),
+    "claimed again": Case(DUE, lambda task, now: task.claimed("new", lease_until=now + 1000, now=now)),
+    "claimed after a crash": Case(
+        CRASHED, lambda task, now: task.claimed("new", lease_until=now + 1000, now=now)
+    ),
+    "claimed in a new run": Case(
+        RESTARTED, lambda task, now: task.claimed("new", lease_until=now + 1000, now=now)
+    ),
+    "completed": Case(HELD, lambda task, now: task.completed('{"a":1}', keep=0, now=now)),
+    "completed at last": Case(
+        HELD | {"error_message": "bad", "history": "[]"},
+        lambda task, now: task.completed(None, keep=clock.DAY, now=now),
+    ),
+    "retrying": Case(HELD, lambda task, now: task.retrying("bad", not_before=now + 1000, now=now)),
+    "failed": Case(HELD, lambda task, now: task.failed("bad", keep=clock.DAY, now=now)),
+    "given up": Case({}, lambda task, now: task.given_up("bad", keep=0, now=now)),
+    "given up after a crash": Case(CRASHED, lambda task, now: task.given_up("bad", keep=0, now=now)),
+    "dead-lettered": Case(FAILED, lambda task, now: task.dead_lettered(now)),
+    "restarted": Case(FAILED | {"expires_at": 2**40}, lambda task, now: task.restarted(now)),
+    "sent again": Case(RESTARTED, lambda task, now: task.sent_again(now)),
+}
+
+
+@pytest.fixture(params=CASES.values(), ids=[*CASES])
+def change(request: pytest.FixtureRequest, stack: Stack) -> Change:
+    """A change of a record that is in the table."""
+    case: Case = request.param
+    before = stack.submit("t", **case.before)
+    before = stack.record("t")
+    return Change(before, case.make(before, clock.now()))
+
+
+class TestAChange:
+    def test_makes_the_record_what_it_says(self, stack: Stack, change: Change) -> None:
+        assert stack.store.change(*change)
+        assert stack.record("t") == change.after
+        # To the letter: what the change removes is gone, not only unread.
+        assert stack.items() == [to_item(change.after)]
+
+    def test_whose_answer_was_lost_is_known_again(self, stack: Stack, change: Change) -> None:
+        assert stack.store.change(*change)
+        assert stack.store.change(*change)
+        assert stack.record("t") == change.after
+
+    def test_is_refused_when_somebody_wrote_the_record(self, stack: Stack, change: Change) -> None:
+        before = change.before
+        other = replace(before, version=before.version + 1, status=Status.PROCESSING, claim_id="other")
+        assert stack.store.change(before, other)
+        assert stack.store.write([change]) == [Outcome(written=False, record=other)]
+        assert not stack.store.change(*change)
+        assert stack.record("t") == other
+
+    def test_is_refused_to_a_record_that_took_the_place_of_an_expired_one(
+        self, stack: Stack, change: Change
+    ) -> None:
+        """It has come to the same version; all else may be the same too."""
+        newer = replace(change.before, created_key="2026-01-01T00:00:00.000Z#t")
+        stack.dynamodb.put_item(TableName=stack.table, Item=to_item(newer))
+        assert stack.store.write([change]) == [Outcome(written=False, record=newer)]
+        assert stack.record("t") == newer
+
+    def test_of_a_record_that_is_gone_makes_none(self, stack: Stack, change: Change) -> None:
+        stack.dynamodb.delete_item(TableName=stack.table, Key={"taskId": {"S": "t"}, "part": {"S": "state"}})
+        assert stack.store.write([change]) == [Outcome(written=False, record=None)]
+        assert stack.items() == []
+
+
+def claims(stack: Stack, count: int) -> list[Change]:
+    """Claims of so many new tasks."""
+    now = clock.now()
+    stack.submit_many("echo", [f"t{number}" for number in range(count)])
+    return [
+        Change(task, task.claimed(f"claim of {task.task_id}", lease_until=now + 1000, now=now))
+        for task in (stack.record(f"t{number}") for number in range(count))
+    ]
+
+
+class TestManyChanges:
+    def test_are_made_in_few_calls_each_by_itself(self, stack: Stack, wire: Wire) -> None:
+        changes = claims(stack, 60)
+        late = changes[30].before
+        other = late.claimed("other", lease_until=1, now=1)
+        assert stack.store.change(late, other)
+        calls = wire.calls()["BatchExecuteStatement"]
+        outcomes = stack.store.write(changes)
+        assert wire.calls()["BatchExecuteStatement"] == calls + 3
+        expected = [Outcome(written=True, record=change.after) for change in changes]
+        expected[30] = Outcome(written=False, record=other)
+        assert outcomes == expected
+        assert [stack.record(change.before.task_id) for change in changes] == [
+            outcome.record for outcome in expected
+        ]
+
+    def test_that_are_none_make_no_call(self, stack: Stack, wire: Wire) -> None:
+        assert stack.store.write([]) == []
+        assert wire.made == []
 
     @pytest.mark.parametrize(
-        "fields",
+        ("code", "may_pass"),
         [
-            {"run": 2},
-            {"attempts": 3},
-            {"status": Status.RETRYING, "not_before": 2**50},
-            {"status": Status.COMPLETED},
-            {"status": Status.FAILED},
-            {"status": Status.PROCESSING, "lease_until": 1},
+            ("ThrottlingError", True),
+            ("ProvisionedThroughputExceeded", True),
+            ("RequestLimitExceeded", True),
+            ("TransactionConflict", True),
+            ("InternalServerError", True),
+            ("ValidationError", False),
+            ("AccessDenied", False),
+            ("ResourceNotFound", False),
+            ("ItemCollectionSizeLimitExceeded", False),
         ],
     )
-    def test_is_refused_to_a_task_that_does_not_wait_for_one(
-        self, stack: Stack, fields: dict[str, Any]
+    def test_of_which_one_is_refused_are_made_but_for_that_one(
+        self, stack: Stack, wire: Wire, code: str, may_pass: bool
     ) -> None:
-        task = stack.submit("t", **fields)
-        won, in_the_way = claim(stack, replace(task, run=1))
-        assert not won
-        assert in_the_way == stack.record("t")
+        changes = claims(stack, 3)
+        wire.refuse_part("BatchExecuteStatement", '"t1"', code=code)
+        first, refused, last = stack.store.write(changes)
+        assert first.written
+        assert last.written
+        assert (refused.written, refused.record) == (False, None)
+        assert isinstance(refused.error, aws.AWS_ERRORS)
+        assert aws.may_pass(refused.error) == may_pass
+        assert [stack.record(task_id).version for task_id in ("t0", "t1", "t2")] == [2, 1, 2]
 
-    def test_of_nothing_finds_nothing(self, stack: Stack) -> None:
-        assert stack.store.claim(
-            "nobody", 1, claim_id="c", max_attempts=3, lease_until=1, now=clock.now()
-        ) == (False, None)
+    def test_are_sent_one_by_one_when_their_call_is_refused(self, stack: Stack, wire: Wire) -> None:
+        changes = claims(stack, 3)
+        wire.refuse("BatchExecuteStatement", '"t1"', code="ValidationException", times=2)
+        outcomes = stack.store.write(changes)
+        assert [outcome.written for outcome in outcomes] == [True, False, True]
+        assert outcomes[1].error
+        assert not aws.may_pass(outcomes[1].error)
 
-    def test_after_a_crash_is_won_once(self, stack: Stack) -> None:
-        lapsed = stack.submit("t", status=Status.PROCESSING, attempts=1, lease_until=1, claim_id="dead")
-        lease = clock.now() + 1000
-        assert stack.store.reclaim(lapsed, claim_id="one", lease_until=lease, now=clock.now())[0]
-        assert not stack.store.reclaim(lapsed, claim_id="two", lease_until=lease, now=clock.now())[0]
-        assert stack.record("t").attempts == 2
-
-
-SETTLEMENTS: list[Callable[[TaskStore, Task], bool]] = [
-    lambda store, task: store.complete(task, None, clock.now()),
-    lambda store, task: store.retry_later(task, "bad", clock.now(), clock.now()),
-    lambda store, task: store.fail(task, "bad", clock.now()),
-]
-
-
-@pytest.mark.parametrize("settle", SETTLEMENTS)
-class TestASettlement:
-    def test_whose_answer_was_lost_is_known_again(
-        self, stack: Stack, settle: Callable[[TaskStore, Task], bool]
-    ) -> None:
-        task = claimed(stack)
-        assert settle(stack.store, task)
-        before = stack.record("t")
-        assert settle(stack.store, task)
-        assert stack.record("t") == before
-        assert before.version == task.version + 1
-
-    def test_is_refused_when_the_claim_was_taken_over(
-        self, stack: Stack, settle: Callable[[TaskStore, Task], bool]
-    ) -> None:
-        task = claimed(stack)
-        stack.store.reclaim(task, claim_id="other", lease_until=2**50, now=2**49)
-        before = stack.record("t")
-        assert not settle(stack.store, task)
-        assert stack.record("t") == before
-
-    def test_is_refused_when_the_task_was_failed_meanwhile(
-        self, stack: Stack, settle: Callable[[TaskStore, Task], bool]
-    ) -> None:
-        task = claimed(stack)
-        assert stack.store.fail_unclaimed(task, "given up", clock.now())
-        assert not settle(stack.store, task)
-        assert stack.record("t").error_message == "given up"
-
-
-def test_a_write_over_a_record_that_changed_is_refused(stack: Stack) -> None:
-    seen = stack.submit("t")
-    claim(stack, seen)
-    assert not stack.store.fail_unclaimed(seen, "bad", clock.now())
-    failed = stack.submit("f", status=Status.FAILED)
-    assert stack.store.mark_dead_lettered(failed, clock.now())
-    assert not stack.store.mark_dead_lettered(failed, clock.now())
+    def test_without_an_answer_may_have_been_made(self, stack: Stack, wire: Wire) -> None:
+        changes = claims(stack, 2)
+        wire.lose("BatchExecuteStatement", times=3)
+        outcomes = stack.store.write(changes)
+        assert [(outcome.written, outcome.record) for outcome in outcomes] == [(False, None)] * 2
+        assert all(outcome.error and aws.may_pass(outcome.error) for outcome in outcomes)
+        wire.cut.add("dynamodb")
+        with pytest.raises(BotoCoreError):
+            stack.store.change(*changes[0])
+        wire.mend()
+        assert [outcome.written for outcome in stack.store.write(changes)] == [True, True]
 
 
 def test_finished_tasks_expire_when_retention_is_configured(stack: Stack) -> None:
     store = TaskStore(stack.dynamodb, stack.table, retention=7 * clock.DAY)
-    now = clock.now()
-    store.complete(claimed(stack, "done"), None, now)
-    store.fail(claimed(stack, "dead"), "bad", now)
-    assert {stack.record(task_id).expires_at for task_id in ("done", "dead")} == {now // 1000 + 7 * 86_400}
-    big = replace(stack.submit("small"), task_id="big", updated_at=now)
+    big = replace(stack.submit("small"), task_id="big", updated_at=clock.now())
     store.create(big, LARGE, data_lifetime=17 * clock.DAY)
     (data,) = [item for item in stack.items() if item["part"]["S"].startswith("data#")]
-    assert int(data["expiresAt"]["N"]) == now // 1000 + 24 * 86_400
+    assert int(data["expiresAt"]["N"]) == big.updated_at // 1000 + 24 * 86_400
+    now = clock.now()
+    done = stack.submit("done", **HELD)
+    dead = stack.submit("dead", **HELD)
+    assert store.change(done, done.completed(None, keep=7 * clock.DAY, now=now))
+    assert store.change(dead, dead.failed("bad", keep=7 * clock.DAY, now=now))
+    expiries = [item["expiresAt"] for item in stack.items() if item["taskId"]["S"] in ("done", "dead")]
+    assert expiries == [{"N": str(now // 1000 + 7 * 86_400)}] * 2
 
 
 class TestTheListing:
@@ -212,7 +274,8 @@ class TestTheListing:
 
     def test_of_failed_tasks_holds_only_those(self, stack: Stack) -> None:
         stack.submit("fine")
-        stack.store.fail(claimed(stack, "bad"), "bad", clock.now())
+        bad = stack.submit("bad")
+        assert stack.store.change(bad, bad.given_up("bad", keep=0, now=clock.now()))
         assert [entry.task_id for entry in stack.store.entries(ListIndex.FAILED, 1, None, 10)] == ["bad"]
 
     def test_reads_many_records_in_the_order_asked(self, stack: Stack) -> None:
@@ -220,3 +283,10 @@ class TestTheListing:
             stack.submit(f"t{n}")
         ids = [f"t{n}" for n in range(119, -1, -1)]
         assert [task.task_id for task in stack.store.get_many([*ids, "nobody"], consistent=True)] == ids
+
+    def test_asks_again_for_records_that_dynamodb_has_left_out(self, stack: Stack, wire: Wire) -> None:
+        ids = stack.submit_many("echo", [f"t{n}" for n in range(5)])
+        wire.postpone('"t1"', times=2)
+        wire.postpone('"t3"')
+        assert [task.task_id for task in stack.store.get_many(ids, consistent=True)] == ids
+        assert wire.calls()["BatchGetItem"] == 3

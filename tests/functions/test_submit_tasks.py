@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tasklib.task import Status
 
-from .conftest import Stack
+from .conftest import Stack, lambda_context
 
 Post = Callable[..., tuple[int, dict[str, Any], dict[str, str]]]
 
@@ -32,7 +32,7 @@ def post(stack: Stack, load: Callable[[str], ModuleType]) -> Post:
                 "isBase64Encoded": False,
             }
             | event,
-            None,
+            lambda_context(),
         )
         return answer["statusCode"], json.loads(answer["body"]), answer["headers"]
 

@@ -87,14 +87,15 @@ def test_a_run_that_is_out_of_time_leaves_the_rest_to_the_next(stack: Stack, swe
 def test_a_restarted_task_is_queued_again_until_a_worker_claims_it(stack: Stack, sweep: Sweep) -> None:
     stored(stack, "t", seconds_ago=6000, status=Status.FAILED, attempts=3)
     assert sweep() == 0
-    record = stack.record("t")
-    stack.store.restart(record, clock.now() - 130_000)
+    failed = stack.record("t")
+    restarted = failed.restarted(clock.now() - 130_000)
+    assert stack.store.change(failed, restarted)
     assert sweep() == 1
     # Not every minute: its turn comes again when the time that the sweep stays behind has passed.
     assert sweep() == 0
-    stack.store.note_sent(stack.record("t"), clock.now() - 130_000)
+    noted = stack.record("t")
+    assert stack.store.change(noted, noted.sent_again(clock.now() - 130_000))
     assert sweep() == 1
-    run = stack.record("t").run
-    claim: dict[str, Any] = {"claim_id": "c", "max_attempts": 3, "lease_until": clock.now() + 1000}
-    assert stack.store.claim("t", run, now=clock.now(), **claim)[0]
+    waiting, now = stack.record("t"), clock.now()
+    assert stack.store.change(waiting, waiting.claimed("c", lease_until=now + 1000, now=now))
     assert sweep() == 0

@@ -1,10 +1,14 @@
 """The rules of the life of a task, as the records show them."""
 
-from dataclasses import replace
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 from tasklib.task import (
+    CRASHED,
+    MAX_HISTORY,
     TRANSITIONS,
     Status,
     Task,
@@ -95,6 +99,161 @@ def test_messages_about_nothing_are_rejected() -> None:
 
 def test_completed_is_final() -> None:
     assert not [transition for transition in TRANSITIONS if transition.source is Status.COMPLETED]
+
+
+LATER = NOW + 5_000
+DAY = 86_400_000
+
+#: A record with everything on it that a record can have, so that whatever a transition leaves behind shows.
+FULL = replace(
+    TASK,
+    status=Status.PROCESSING,
+    attempts=2,
+    version=7,
+    data=TaskData("answer", "x"),
+    claim_id="old claim",
+    lease_until=NOW + 1,
+    not_before=NOW,
+    error_message="old error",
+    result='"old"',
+    dead_lettered_at=NOW,
+    expires_at=NOW,
+    history='[{"run":1}]',
+    failed_shard="0",
+    unsent_shard="0",
+    unsent_key="old key",
+)
+
+#: Of each transition, what it changes about that record; None: it takes it away. Everything else stays.
+CHANGES: dict[str, tuple[Callable[[Task], Task], dict[str, Any]]] = {
+    "claimed": (
+        lambda task: task.claimed("new", lease_until=LATER + 30_000, now=LATER),
+        {
+            "attempts": 3,
+            "claim_id": "new",
+            "lease_until": LATER + 30_000,
+            "not_before": None,
+            "unsent_shard": None,
+            "unsent_key": None,
+            "history": [{"run": 1}, {"run": 2, "attempt": 2, "errorMessage": CRASHED}],
+        },
+    ),
+    "completed": (
+        lambda task: task.completed('"new"', keep=7 * DAY, now=LATER),
+        {
+            "status": Status.COMPLETED,
+            "result": '"new"',
+            "error_message": None,
+            "lease_until": None,
+            "expires_at": LATER // 1000 + 7 * 86_400,
+            "history": [{"run": 1}, {"run": 2, "attempt": 2, "durationMs": 5_000}],
+        },
+    ),
+    "retrying": (
+        lambda task: task.retrying("new error", not_before=LATER + 2_000, now=LATER),
+        {
+            "status": Status.RETRYING,
+            "error_message": "new error",
+            "not_before": LATER + 2_000,
+            "lease_until": None,
+            "history": [
+                {"run": 1},
+                {"run": 2, "attempt": 2, "durationMs": 5_000, "errorMessage": "new error"},
+            ],
+        },
+    ),
+    "failed": (
+        lambda task: task.failed("new error", keep=7 * DAY, now=LATER),
+        {
+            "status": Status.FAILED,
+            "error_message": "new error",
+            "lease_until": None,
+            "failed_shard": "0",
+            "expires_at": LATER // 1000 + 7 * 86_400,
+            "history": [
+                {"run": 1},
+                {"run": 2, "attempt": 2, "durationMs": 5_000, "errorMessage": "new error"},
+            ],
+        },
+    ),
+    "given up": (
+        lambda task: task.given_up("new error", keep=0, now=LATER),
+        {
+            "status": Status.FAILED,
+            "error_message": "new error",
+            "claim_id": None,
+            "lease_until": None,
+            "not_before": None,
+            "unsent_shard": None,
+            "unsent_key": None,
+            "failed_shard": "0",
+            "expires_at": None,
+            "history": [{"run": 1}, {"run": 2, "attempt": 2, "errorMessage": CRASHED}],
+        },
+    ),
+    "dead-lettered": (lambda task: task.dead_lettered(LATER), {"dead_lettered_at": LATER}),
+    "restarted": (
+        lambda task: task.restarted(LATER),
+        {
+            "status": Status.PENDING,
+            "run": 3,
+            "attempts": 0,
+            "claim_id": None,
+            "lease_until": None,
+            "not_before": None,
+            "error_message": None,
+            "dead_lettered_at": None,
+            "failed_shard": None,
+            "expires_at": None,
+            "unsent_shard": "0",
+            "unsent_key": created_key("t", LATER),
+        },
+    ),
+    "sent again": (
+        lambda task: task.sent_again(LATER),
+        {"unsent_key": created_key("t", LATER), "updated_at": NOW},
+    ),
+}
+
+
+@pytest.mark.parametrize(("transition", "changes"), CHANGES.values(), ids=CHANGES)
+def test_a_transition_changes_what_it_says_and_nothing_else(
+    transition: Callable[[Task], Task], changes: dict[str, Any]
+) -> None:
+    after = transition(FULL)
+    history = json.loads(after.history or "[]")
+    for attempt in history:
+        assert attempt.pop("startedAt", "2027-01-15T08:00:00.000Z") == "2027-01-15T08:00:00.000Z"
+    expected = asdict(FULL) | {"version": 8, "updated_at": LATER, "history": [{"run": 1}]} | changes
+    assert asdict(after) | {"history": history} == expected
+
+
+def test_a_claim_of_a_task_that_nobody_ran_keeps_no_history() -> None:
+    assert TASK.claimed("c", lease_until=LATER, now=NOW).history is None
+    assert TASK.given_up("bad", keep=0, now=NOW).history is None
+
+
+def test_a_success_is_remembered_only_after_an_attempt_that_was_none() -> None:
+    claimed = TASK.claimed("c", lease_until=LATER, now=NOW)
+    assert claimed.completed(None, keep=0, now=LATER).history is None
+    again = claimed.retrying("bad", not_before=NOW, now=NOW).claimed("d", lease_until=LATER, now=NOW)
+    history = json.loads(again.completed(None, keep=0, now=LATER).history or "")
+    assert [attempt.get("errorMessage") for attempt in history] == ["bad", None]
+
+
+def test_a_record_remembers_its_last_attempts_and_the_beginning_of_their_errors() -> None:
+    task = TASK
+    for number in range(MAX_HISTORY + 2):
+        claimed = task.claimed("c", lease_until=LATER, now=NOW)
+        task = claimed.retrying(f"{number} " + "x" * 5000, not_before=NOW, now=NOW)
+    history = json.loads(task.history or "")
+    assert [attempt["attempt"] for attempt in history] == [3, 4, 5, 6, 7]
+    assert {len(attempt["errorMessage"]) for attempt in history} == {200}
+
+
+def test_finished_tasks_are_kept_for_ever_when_nothing_else_is_asked_for() -> None:
+    assert FULL.completed(None, keep=0, now=LATER).expires_at is None
+    assert FULL.failed("bad", keep=0, now=LATER).expires_at is None
 
 
 def test_content_is_compared_by_meaning() -> None:

@@ -2,24 +2,31 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tasklib import clock
 from tasklib.clock import Deadline
-from tasklib.task import Status, TaskData
-from tasklib.task_processes import TaskProcesses
+from tasklib.record import to_item
+from tasklib.task import Status, Task, TaskData
+from tasklib.task_processes import Ending, TaskProcess, TaskProcesses
 from tasklib.worker import Worker, WorkerSettings
 
 from tests.waiting import wait_for
 
 from . import ENVIRONMENT
-from .conftest import Stack, a_task
+from .conftest import Stack, a_task, message_of
+from .wire import Wire
+
+#: The longest that a message is put off, in seconds.
+MOST = 43_200 - 900
 
 
 def payload(**fields: object) -> str:
@@ -28,6 +35,15 @@ def payload(**fields: object) -> str:
 
 def data(**fields: object) -> TaskData:
     return TaskData("payload", json.dumps(fields))
+
+
+def run(processes: TaskProcesses, task_type: str, data: TaskData) -> tuple[TaskProcess, Ending]:
+    """One attempt of a task of this type, with the process that it ran in."""
+    process = processes.take()
+    try:
+        return process, processes.run(process, a_task("t", task_type), data, 5)
+    finally:
+        processes.put_back(process)
 
 
 def _has_ended(pid: int) -> bool:
@@ -60,6 +76,16 @@ class TestAnAttempt:
         }
         assert record.lease_until is None
 
+    def test_has_a_lease_that_outlasts_its_invocation_by_what_clocks_may_differ(
+        self, stack: Stack, wire: Wire, worker: Worker
+    ) -> None:
+        deliveries = stack.deliver(stack.submit("t"))
+        seen: list[Task] = []
+        wire.meanwhile("BatchExecuteStatement", '"PROCESSING"', lambda: seen.append(stack.record("t")))
+        end = clock.now() + 30_000
+        worker.work_off(deliveries, Deadline(30_000))
+        assert -50 <= (seen[0].lease_until or 0) - (end + 5_000) <= 500
+
     def test_gets_data_that_is_kept_beside_the_record(
         self, stack: Stack, worker: Worker, deadline: Deadline
     ) -> None:
@@ -79,7 +105,7 @@ class TestAnAttempt:
         assert record.error_message == "RuntimeError: attempt 1 failed"
         assert 1800 <= (record.not_before or 0) - before <= 2200 + clock.now() - before
         assert stack.receive(stack.task_queue_url) == []
-        assert stack.receive(stack.task_queue_url, WaitTimeSeconds=4)[0].receives == 2
+        assert stack.wait_for_messages(stack.task_queue_url)[0].receives == 2
 
     def test_that_is_the_last_ends_in_the_dead_letter_queue(
         self, stack: Stack, worker: Worker, deadline: Deadline
@@ -207,67 +233,72 @@ class TestATimeLimit:
         self, stack: Stack, processes: TaskProcesses, tmp_path: Path
     ) -> None:
         def slow(**_: object) -> None:
-            time.sleep(1.5)
+            time.sleep(0.5)
 
-        stack.submit("t", "busy", payload(diary=str(tmp_path), seconds=20))
-        deliveries = stack.deliver(stack.record("t"))
-        stack.dynamodb.meta.events.register("before-call.dynamodb.UpdateItem", slow)
+        deliveries = stack.deliver(stack.submit("t", "busy", payload(diary=str(tmp_path), seconds=20)))
         short = Worker(
             stack.store,
             stack.task_queue,
             stack.dead_letter_queue,
             processes,
-            WorkerSettings.from_environment(ENVIRONMENT | {"WORKER_TIMEOUT_SECONDS": "7"}),
+            WorkerSettings.from_environment(ENVIRONMENT | {"WORKER_TIMEOUT_SECONDS": "6"}),
         )
-        deadline = Deadline(5_200)
+        # Of its second, and the three to settle, half a second is gone when it is claimed.
+        deadline = Deadline(4_100)
+        event = "before-call.dynamodb.BatchExecuteStatement"
+        stack.dynamodb.meta.events.register(event, slow)
         try:
             short.work_off(deliveries, deadline)
         finally:
-            stack.dynamodb.meta.events.unregister("before-call.dynamodb.UpdateItem", slow)
-        assert deadline.remaining() > 0
-        assert stack.record("t").status is Status.RETRYING
+            stack.dynamodb.meta.events.unregister(event, slow)
+        record = stack.record("t")
+        assert record.status is Status.RETRYING
+        said = re.fullmatch(r"TimeLimitExceeded: still running after (.*) s", record.error_message or "")
+        assert said
+        assert 0 < float(said[1]) <= 0.6
 
 
 class TestAProcess:
     @pytest.mark.parametrize("what", ["alarm", "directory", "environment", "umask"])
     def test_that_a_task_left_untidy_is_not_used_again(self, processes: TaskProcesses, what: str) -> None:
-        with processes.lend() as process:
-            processes.run(process, a_task("t", "untidy"), data(what=what), 5)
+        process, _ = run(processes, "untidy", data(what=what))
         assert not process.alive
 
     def test_is_used_again_after_a_success_and_not_after_a_failure(self, processes: TaskProcesses) -> None:
-        task = a_task("t", "process")
-        with processes.lend() as process:
-            first = processes.run(process, task, data(), 5)
-        with processes.lend() as process:
-            second = processes.run(process, task, data(fail=True), 5)
-        with processes.lend() as process:
-            third = processes.run(process, task, data(), 5)
-        assert second.error == "RuntimeError: told to"
-        assert first.result != third.result
+        first, ending = run(processes, "process", data())
+        second, failure = run(processes, "process", data(fail=True))
+        third, _ = run(processes, "process", data())
+        assert ending.result == str(first.pid)
+        assert failure.error == "RuntimeError: told to"
+        assert first is second
+        assert third.pid != second.pid
+
+    def test_is_not_lent_twice(self, processes: TaskProcesses) -> None:
+        one, other = processes.take(), processes.take()
+        assert one.pid != other.pid
+        processes.put_back(one)
+        assert processes.take() is one
+        processes.put_back(one)
+        processes.put_back(other)
 
     def test_can_be_had_after_the_fork_server_and_an_idle_process_died_together(
         self, processes: TaskProcesses
     ) -> None:
-        with processes.lend() as process:
-            pass
+        process = processes.take()
+        processes.put_back(process)
         parent = int(Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[1])
         os.kill(process.pid, signal.SIGKILL)
         os.kill(parent, signal.SIGKILL)
-        wait_for(lambda: _has_ended(parent), "the end of the fork server")
+        wait_for(lambda: _has_ended(parent) and _has_ended(process.pid), "the end of both")
         for _ in range(2):
-            with processes.lend() as process:
-                ending = processes.run(process, a_task("t", "process"), data(), 5)
+            process, ending = run(processes, "process", data())
             assert ending.result == str(process.pid)
 
     def test_shows_what_a_task_printed_before_it_died(self) -> None:
         code = (
             "from tasklib.task_processes import TaskProcesses\n"
-            "from tests.functions.test_worker import data\n"
-            "from tests.functions.conftest import a_task\n"
-            "processes = TaskProcesses()\n"
-            "with processes.lend() as process:\n"
-            "    processes.run(process, a_task('t', 'chatty'), data(), 5)\n"
+            "from tests.functions.test_worker import data, run\n"
+            "run(TaskProcesses(), 'chatty', data())\n"
         )
         root = Path(__file__).resolve().parents[2]
         paths = [Path(__file__).parent / "sample_types", root / "functions", root]
@@ -338,6 +369,91 @@ class TestADelivery:
         assert stack.record("t").version == task.version
         assert stack.letters() == []
 
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"run": 2},
+            {"attempts": 3},
+            {"status": Status.RETRYING, "attempts": 1, "not_before": 2**50},
+            {"status": Status.RETRYING, "attempts": 3},
+            {"status": Status.COMPLETED},
+            {"status": Status.FAILED},
+            {"status": Status.PROCESSING, "attempts": 1, "lease_until": 2**50},
+            {"status": Status.PROCESSING, "attempts": 3, "lease_until": 1},
+        ],
+    )
+    def test_of_a_task_that_does_not_wait_for_a_worker_claims_nothing(
+        self,
+        stack: Stack,
+        wire: Wire,
+        worker: Worker,
+        deadline: Deadline,
+        tmp_path: Path,
+        fields: dict[str, Any],
+    ) -> None:
+        stack.submit("t", "busy", payload(diary=str(tmp_path), seconds=0), **fields)
+        worker.work_off([message_of("t")], deadline)
+        assert "'PROCESSING'" not in str(wire.bodies("BatchExecuteStatement"))
+        assert not (tmp_path / "diary").exists()
+        assert stack.record("t").attempts == fields.get("attempts", 0)
+
+    @pytest.mark.parametrize(
+        ("now", "delays", "letters"),
+        [
+            (
+                {"status": Status.PROCESSING, "attempts": 1, "lease_until": 2**50, "claim_id": "other"},
+                [MOST],
+                0,
+            ),
+            ({"status": Status.PROCESSING, "attempts": 1, "lease_until": 1, "claim_id": "dead"}, [1], 0),
+            ({"status": Status.RETRYING, "attempts": 1, "not_before": 2**50}, [MOST], 0),
+            ({"status": Status.RETRYING, "attempts": 1, "not_before": 1}, [1], 0),
+            ({"status": Status.PROCESSING, "attempts": 3, "lease_until": 1, "claim_id": "dead"}, [], 1),
+            ({"status": Status.COMPLETED, "attempts": 1}, [], 0),
+            ({"status": Status.FAILED, "attempts": 3, "error_message": "bad"}, [], 1),
+            ({"status": Status.FAILED, "attempts": 3, "dead_lettered_at": 1}, [], 0),
+            ({"run": 2}, [], 0),
+        ],
+    )
+    def test_of_a_task_that_somebody_wrote_after_it_was_read_goes_by_what_is_there(
+        self,
+        stack: Stack,
+        wire: Wire,
+        worker: Worker,
+        deadline: Deadline,
+        tmp_path: Path,
+        now: dict[str, Any],
+        delays: list[int],
+        letters: int,
+    ) -> None:
+        task = stack.submit("t", "busy", payload(diary=str(tmp_path), seconds=0))
+        deliveries = stack.deliver(task)
+        written = replace(stack.record("t"), version=9, **now)
+
+        def act() -> None:
+            stack.dynamodb.put_item(TableName=stack.table, Item=to_item(written))
+
+        wire.meanwhile("BatchGetItem", "", act)
+        assert len(worker.work_off(deliveries, deadline)) == len(delays)
+        assert wire.delays() == delays
+        assert not (tmp_path / "diary").exists()
+        assert stack.record("t").version in (9, 10)
+        assert (stack.record("t").status is Status.FAILED) == (
+            now.get("status") is Status.FAILED or letters == 1
+        )
+        assert len(stack.letters()) == letters
+        assert stack.receive(stack.task_queue_url) == []
+
+    def test_of_a_task_that_is_gone_when_it_is_claimed_is_dead_lettered(
+        self, stack: Stack, wire: Wire, worker: Worker, deadline: Deadline
+    ) -> None:
+        deliveries = stack.deliver(stack.submit("t"))
+        key = {"taskId": {"S": "t"}, "part": {"S": "state"}}
+        wire.meanwhile("BatchGetItem", "", lambda: stack.dynamodb.delete_item(TableName=stack.table, Key=key))
+        assert worker.work_off(deliveries, deadline) == []
+        assert json.loads(stack.letters()[0])["reason"] == "no such task"
+        assert stack.items() == []
+
     def test_of_a_failed_task_sends_the_dead_letter_again(
         self, stack: Stack, worker: Worker, deadline: Deadline
     ) -> None:
@@ -346,25 +462,27 @@ class TestADelivery:
         assert json.loads(stack.letters()[0])["reason"] == "bad"
 
     def test_under_a_live_lease_goes_back_until_it_ends(
-        self, stack: Stack, worker: Worker, deadline: Deadline
+        self, stack: Stack, wire: Wire, worker: Worker, deadline: Deadline
     ) -> None:
         task = stack.submit("t", status=Status.PROCESSING, attempts=1, lease_until=clock.now() + 1500)
         deliveries = stack.deliver(task)
         assert worker.work_off(deliveries, deadline) == [deliveries[0].message_id]
         assert stack.record("t").version == task.version
-        # Visible 2 s later, a whole number of seconds and not before the lease is over.
-        again = stack.receive(stack.task_queue_url, WaitTimeSeconds=4)
+        # A whole number of seconds, and not before the lease is over.
+        assert wire.delays() == [2]
+        again = stack.wait_for_messages(stack.task_queue_url)
         assert worker.work_off(again, Deadline(30_000)) == []
         assert stack.record("t").status is Status.COMPLETED
 
     def test_before_it_is_due_goes_back_until_it_is(
-        self, stack: Stack, worker: Worker, deadline: Deadline
+        self, stack: Stack, wire: Wire, worker: Worker, deadline: Deadline
     ) -> None:
         task = stack.submit("t", status=Status.RETRYING, attempts=1, not_before=clock.now() + 1500)
         deliveries = stack.deliver(task)
         assert worker.work_off(deliveries, deadline) == [deliveries[0].message_id]
         assert stack.record("t").attempts == 1
-        again = stack.receive(stack.task_queue_url, WaitTimeSeconds=4)
+        assert wire.delays() == [2]
+        again = stack.wait_for_messages(stack.task_queue_url)
         assert worker.work_off(again, Deadline(30_000)) == []
         assert stack.record("t").attempts == 2
 

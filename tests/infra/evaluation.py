@@ -18,6 +18,7 @@ from pulumi.runtime.stack import run_pulumi_func
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = "tasks"
 REGION, ACCOUNT = "eu-north-1", "123456789012"
+INVOKE_ARN = f"arn:aws:apigateway:{REGION}:lambda:path/2015-03-31/functions/{{}}/invocations"
 
 #: What AWS computes for a resource of each type from its name.
 COMPUTED = {
@@ -30,7 +31,12 @@ COMPUTED = {
     "aws:cloudwatch/logGroup:LogGroup": {"arn": f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{{name}}"},
     "aws:lambda/function:Function": {
         "arn": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{{name}}",
-        "invokeArn": f"arn:aws:apigateway:{REGION}:lambda:path/2015-03-31/functions/{{name}}/invocations",
+        "invokeArn": INVOKE_ARN.format("{name}"),
+        "version": "7",
+    },
+    "aws:lambda/alias:Alias": {
+        "arn": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{{functionName}}:{{name}}",
+        "invokeArn": INVOKE_ARN.format("{functionName}:{name}"),
     },
     "aws:apigatewayv2/api:Api": {
         "apiEndpoint": f"https://{{name}}.execute-api.{REGION}.amazonaws.com",

@@ -271,29 +271,37 @@ def test_each_role_allows_exactly_what_its_function_does(program: Program, stack
     polling = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
     called = {"sqs:ReceiveMessage", "sqs:DeleteMessage"}
     own = {
-        "submit-tasks": {table: {"dynamodb:PutItem", "dynamodb:DeleteItem"}, tasks: {"sqs:SendMessage"}},
+        "submit-tasks": {
+            table: {"dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:PartiQLInsert"},
+            tasks: {"sqs:SendMessage"},
+        },
         "read-tasks": {
             table: {"dynamodb:GetItem", "dynamodb:BatchGetItem"},
             f"{table}/index/byCreated": {"dynamodb:Query"},
             f"{table}/index/byFailed": {"dynamodb:Query"},
         },
         "retry-tasks": {
-            table: {"dynamodb:GetItem", "dynamodb:UpdateItem"},
+            table: {"dynamodb:GetItem", "dynamodb:UpdateItem", "dynamodb:PartiQLUpdate"},
             tasks: {"sqs:SendMessage"},
         },
         "sweep-tasks": {
-            table: {"dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:UpdateItem"},
+            table: {
+                "dynamodb:GetItem",
+                "dynamodb:BatchGetItem",
+                "dynamodb:UpdateItem",
+                "dynamodb:PartiQLUpdate",
+            },
             f"{table}/index/byCreated": {"dynamodb:Query"},
             f"{table}/index/byUnsent": {"dynamodb:Query"},
             tasks: {"sqs:SendMessage"},
         },
         "process-tasks": {
-            table: {"dynamodb:GetItem", "dynamodb:UpdateItem"},
+            table: {"dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:PartiQLUpdate"},
             tasks: {"sqs:ChangeMessageVisibility"} | polling,
             dead_letters: {"sqs:SendMessage"},
         },
         "monitor-dlq": {
-            table: {"dynamodb:GetItem", "dynamodb:UpdateItem"},
+            table: {"dynamodb:GetItem", "dynamodb:PartiQLUpdate"},
             dead_letters: {"sqs:ChangeMessageVisibility"} | (polling if stack == "local" else called),
         },
     }
@@ -334,7 +342,7 @@ def test_worker_gets_batches_with_partial_failures_and_limited_concurrency(
 ) -> None:
     source = program.inputs(EVENT_SOURCE, "process-tasks")
     assert source["eventSourceArn"] == queue_arn(stack, "task-queue")
-    assert source["functionName"] == f"tasks-{stack}-process-tasks"
+    assert source["functionName"] == ARN.format("lambda", f"function:tasks-{stack}-process-tasks")
     assert source["functionResponseTypes"] == ["ReportBatchItemFailures"]
     assert (source["batchSize"], source["maximumBatchingWindowInSeconds"]) == (10, 0)
     assert source["scalingConfig"] == {"maximumConcurrency": 100 if stack == "prod" else 10}
@@ -362,7 +370,7 @@ def test_dead_letters_start_the_monitor_in_the_local_stack() -> None:
     program = evaluate("local")
     source = program.inputs(EVENT_SOURCE, "monitor-dlq")
     assert source["eventSourceArn"] == queue_arn("local", "dead-letter-queue")
-    assert source["functionName"] == "tasks-local-monitor-dlq"
+    assert source["functionName"] == ARN.format("lambda", "function:tasks-local-monitor-dlq")
     assert source["functionResponseTypes"] == ["ReportBatchItemFailures"]
     assert source["scalingConfig"] == {"maximumConcurrency": 2}
     assert [rule["name"] for rule in program.of_type(RULE)] == ["sweep-tasks"]
@@ -381,7 +389,10 @@ def test_no_event_source_breaks_a_rule_of_aws(program: Program) -> None:
         for queue in (resource["inputs"] for resource in program.of_type(QUEUE))
         for queue_arn_ in [ARN.format("sqs", queue["name"])]
     }
-    timeout = {f["inputs"]["name"]: f["inputs"]["timeout"] for f in program.of_type(FUNCTION)}
+    timeout = {
+        ARN.format("lambda", f"function:{function['name']}"): function["timeout"]
+        for function in (resource["inputs"] for resource in program.of_type(FUNCTION))
+    }
     for source in (resource["inputs"] for resource in program.of_type(EVENT_SOURCE)):
         window = source["maximumBatchingWindowInSeconds"]
         assert source["batchSize"] <= 10 or window >= 1
@@ -404,6 +415,7 @@ def test_routes_call_their_functions(program: Program, stack: str) -> None:
     read = f"tasks-{stack}-read-tasks"
     assert routes == {
         "POST /tasks": f"tasks-{stack}-submit-tasks",
+        "POST /tasks/batch": f"tasks-{stack}-submit-tasks",
         "GET /tasks": read,
         "GET /tasks/{taskId}": read,
         "POST /tasks/{taskId}/retry": f"tasks-{stack}-retry-tasks",
@@ -423,6 +435,7 @@ def test_each_route_may_call_its_function_and_no_other_caller_may(program: Progr
     stage = ARN.format("execute-api", f"tasks-{stack}-api/$default/")
     assert {arn.removeprefix(stage): inputs["function"] for arn, inputs in permissions.items()} == {
         "POST/tasks": f"tasks-{stack}-submit-tasks",
+        "POST/tasks/batch": f"tasks-{stack}-submit-tasks",
         "GET/tasks": f"tasks-{stack}-read-tasks",
         "GET/tasks/{taskId}": f"tasks-{stack}-read-tasks",
         "POST/tasks/{taskId}/retry": f"tasks-{stack}-retry-tasks",
@@ -479,6 +492,8 @@ def test_settings_reach_what_they_configure() -> None:
         workerMemoryMb="1024",
         apiThrottleRate="7",
         apiThrottleBurst="9",
+        apiMemoryMb="2048",
+        architecture="x86_64",
     )
     queue, source = program.inputs(QUEUE, "task-queue"), program.inputs(EVENT_SOURCE, "process-tasks")
     worker = program.inputs(FUNCTION, "process-tasks")
@@ -486,6 +501,13 @@ def test_settings_reach_what_they_configure() -> None:
     assert queue["visibilityTimeoutSeconds"] == 6 * 60 + 3
     assert worker["environment"]["variables"]["VISIBILITY_TIMEOUT_SECONDS"] == str(6 * 60 + 3)
     assert (worker["timeout"], worker["memorySize"]) == (60, 1024)
+    sizes = {f["name"]: f["inputs"]["memorySize"] for f in program.of_type(FUNCTION)}
+    assert {name for name, size in sizes.items() if size == 2048} == {
+        "submit-tasks",
+        "read-tasks",
+        "retry-tasks",
+    }
+    assert all(f["inputs"]["architectures"] == ["x86_64"] for f in program.of_type(FUNCTION))
     assert queue["messageRetentionSeconds"] == 3 * 24 * 60 * 60
     assert json.loads(queue["redrivePolicy"])["maxReceiveCount"] == 20
     assert program.inputs(RULE, "monitor-dlq")["scheduleExpression"] == "cron(0 8 ? * MON-FRI *)"

@@ -20,7 +20,8 @@ KEYS = {
     *("dlqMonitorSchedule", "dlqMonitorTrigger", "visibilityTimeoutSeconds", "messageRetentionDays"),
     *("maxReceiveCount", "batchSize", "batchWindowSeconds", "workerMaxConcurrency", "workerMemoryMb"),
     *("workerTimeoutSeconds", "apiThrottleRate", "apiThrottleBurst", "corsOrigins", "listShards"),
-    *("taskRetentionDays", "logRetentionDays", "protectData"),
+    *("taskRetentionDays", "logRetentionDays", "protectData", "architecture", "apiMemoryMb", "snapStart"),
+    *("apiProvisionedConcurrency", "workerProvisionedConcurrency"),
 }
 PYTHON_TYPES = {"integer": int, "string": str, "boolean": bool, "array": list}
 
@@ -151,6 +152,14 @@ def test_stacks_differ_as_designed() -> None:
         ("taskRetentionDays", "-1"),
         ("logRetentionDays", "8"),
         ("protectData", "yes"),
+        ("architecture", "arm"),
+        ("apiMemoryMb", "127"),
+        ("apiMemoryMb", "10241"),
+        ("snapStart", "PublishedVersions"),
+        ("apiProvisionedConcurrency", "-1"),
+        ("apiProvisionedConcurrency", "1001"),
+        ("workerProvisionedConcurrency", "-1"),
+        ("workerProvisionedConcurrency", "1001"),
     ],
 )
 def test_a_wrong_value_is_named_with_what_is_allowed(key: str, value: str) -> None:
@@ -172,6 +181,12 @@ def test_a_wrong_value_is_named_with_what_is_allowed(key: str, value: str) -> No
         ("corsOrigins", '["http://localhost:5173", "https://*"]'),
         ("workerMaxConcurrency", "2"),
         ("visibilityTimeoutSeconds", "30"),
+        ("architecture", "x86_64"),
+        ("apiMemoryMb", "128"),
+        ("apiMemoryMb", "10240"),
+        ("snapStart", "true"),
+        ("apiProvisionedConcurrency", "1000"),
+        ("workerProvisionedConcurrency", "10"),
     ],
 )
 def test_values_at_the_edge_are_taken(key: str, value: str) -> None:
@@ -250,6 +265,21 @@ def test_a_message_must_stay_hidden_while_its_batch_is_gathered_and_run() -> Non
 def test_the_derived_visibility_timeout_always_fits(timeout: str, window: str) -> None:
     loaded = load({"workerTimeoutSeconds": timeout, "batchWindowSeconds": window})
     assert loaded.queue.visibility_timeout_seconds == 6 * int(timeout) + int(window)
+
+
+@pytest.mark.parametrize("key", ["apiProvisionedConcurrency", "workerProvisionedConcurrency"])
+def test_snapshots_and_provisioned_concurrency_exclude_each_other(key: str) -> None:
+    assert problems({"snapStart": "true", key: "1"}) == [
+        "snapStart: true; allowed only with an apiProvisionedConcurrency and a workerProvisionedConcurrency of 0, "
+        "because AWS offers a function one or the other"
+    ]
+
+
+def test_no_more_workers_are_kept_started_than_may_run() -> None:
+    assert problems({"workerProvisionedConcurrency": "11"}) == [
+        "workerProvisionedConcurrency: 11; allowed: at most workerMaxConcurrency = 10"
+    ]
+    load({"workerProvisionedConcurrency": "11", "workerMaxConcurrency": "11"})
 
 
 def test_the_longest_backoff_must_fit_into_what_sqs_can_hide() -> None:

@@ -13,7 +13,7 @@ import pytest
 from local.aws import Aws
 from local.creators import RESOURCE_TYPES
 from local.creators.resource_type import Call, Creation, Ignored, Nested, Passed, Rules, translate
-from local.errors import UnsupportedError
+from local.errors import LocalError, UnsupportedError
 
 TYPES = sorted(RESOURCE_TYPES)
 
@@ -226,6 +226,25 @@ def test_what_has_no_name_gets_one_as_pulumi_gives_it() -> None:
 def test_code_that_cannot_be_run_is_refused(code: pulumi.Archive, message: str) -> None:
     with pytest.raises(UnsupportedError, match=f"property code: {message}"):
         create("aws:lambda/function:Function", {"code": code})
+
+
+def snapshot(*states: dict[str, str]) -> RecordedAws:
+    """Create a published function with SnapStart whose version goes through these states."""
+    created = {"FunctionName": "f", "FunctionArn": "arn", "Version": "1", "CodeSha256": "", "CodeSize": 1}
+    inputs = {"name": "f", "publish": True, "snapStart": {"applyOn": "PublishedVersions"}}
+    return create("aws:lambda/function:Function", inputs, {**created, "LastModified": ""}, *states)
+
+
+def test_a_function_with_snap_start_is_there_when_its_snapshot_is() -> None:
+    aws = snapshot({"State": "Pending"}, {"State": "Active"})
+    request = {"FunctionName": "f", "Publish": True, "SnapStart": {"ApplyOn": "PublishedVersions"}}
+    asked = ("get_function_configuration", {"FunctionName": "f", "Qualifier": "1"})
+    assert aws.requests == [("create_function", request), asked, asked]
+
+
+def test_a_function_that_cannot_start_has_no_snapshot() -> None:
+    with pytest.raises(LocalError, match="the snapshot cannot be taken: No module named 'nothing'"):
+        snapshot({"State": "Pending"}, {"State": "Failed", "StateReason": "No module named 'nothing'"})
 
 
 def test_an_api_that_is_no_http_api_is_refused() -> None:

@@ -1,0 +1,1 @@
+"""Speed, cost and growth, each against a stated baseline."""

@@ -1,0 +1,44 @@
+"""The fields of JSON that came from elsewhere, each of the type that it must have.
+
+Every function raises ValueError, with the field's name, for what does not fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar, cast
+
+FieldT = TypeVar("FieldT")
+
+
+def fields_of(value: object) -> Mapping[str, object]:
+    """The fields of an object."""
+    if not isinstance(value, dict):
+        raise ValueError("not an object")
+    return cast("dict[str, object]", value)
+
+
+def required(fields: Mapping[str, object], name: str, kind: type[FieldT]) -> FieldT:
+    """The value of a field that must be there and not null."""
+    value = optional(fields, name, kind)
+    if value is None:
+        raise ValueError(f"no {name}")
+    return value
+
+
+def required_object(fields: Mapping[str, object], name: str) -> Mapping[str, object]:
+    """An object that must be there, whatever its fields are."""
+    return cast("dict[str, object]", required(fields, name, dict))
+
+
+def required_list(fields: Mapping[str, object], name: str) -> list[object]:
+    """A list that must be there, whatever its items are."""
+    return cast("list[object]", required(fields, name, list))
+
+
+def optional(fields: Mapping[str, object], name: str, kind: type[FieldT]) -> FieldT | None:
+    """The value of a field that may be missing or null: None then."""
+    value = fields.get(name)
+    if value is None or (isinstance(value, kind) and not isinstance(value, bool)):
+        return value
+    raise ValueError(f"{name} is not of type {kind.__name__}")

@@ -1,0 +1,120 @@
+"""Submission: record first, message second, for one task or a hundred.
+
+Whatever cuts it off in between, the sweep makes up for.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, NamedTuple, TypeVar
+
+from botocore.exceptions import BotoCoreError
+
+from tasklib import aws
+from tasklib.clock import Deadline
+from tasklib.queue import Queue, TaskMessage
+from tasklib.record import with_data
+from tasklib.store import TaskStore
+from tasklib.task import Task, TaskData
+from tasklib.telemetry import logger
+
+#: Calls that are under way at once; as many as there are connections to keep.
+_CONCURRENCY: Final = 16
+
+#: Messages of one call.
+_MESSAGES: Final = 10
+
+#: No record is begun when this much, in milliseconds, is left: a call without an answer takes 3 s.
+_LAST_CALL: Final = 3_500
+
+
+Item = TypeVar("Item")
+
+
+class NoTimeLeftError(BotoCoreError):
+    """AWS was too slow for the rest of a batch."""
+
+    fmt = "no time is left for this task"
+
+
+class Receipt(NamedTuple):
+    """What became of one submission.
+
+    `existing` is the task that had its ID already; with an `error`, nobody knows whether it was stored.
+    """
+
+    existing: Task | None = None
+    error: Exception | None = None
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the task is new and stored."""
+        return self.existing is None and self.error is None
+
+
+class Submitter:
+    """Stores new tasks and queues them. `data_lifetime`, in ms, is how long their data has to last."""
+
+    def __init__(self, store: TaskStore, task_queue: Queue, *, data_lifetime: int) -> None:
+        self._store = store
+        self._queue = task_queue
+        self._data_lifetime = data_lifetime
+        self._threads = ThreadPoolExecutor(_CONCURRENCY, thread_name_prefix="submit")
+
+    def submit(self, tasks: Sequence[tuple[Task, TaskData]], deadline: Deadline) -> list[Receipt]:
+        """Submits each task by itself, those of the same ID one after another. One receipt for each."""
+        receipts = [Receipt()] * len(tasks)
+        places: dict[str, list[int]] = {}
+        for place, (task, _) in enumerate(tasks):
+            places.setdefault(task.task_id, []).append(place)
+
+        def store(same_id: list[int]) -> None:
+            stored: Task | None = None
+            for place in same_id:
+                task, data = tasks[place]
+                receipt = Receipt(stored) if stored else self._store_one(task, data, deadline)
+                stored = receipt.existing or (with_data(task, data) if receipt.accepted else None)
+                receipts[place] = receipt
+
+        once = [tasks[same_id[0]] for same_id in places.values() if len(same_id) == 1]
+        inserted = self._insert(once, deadline)
+        self._each(store, [same_id for task_id, same_id in places.items() if task_id not in inserted])
+        messages = [
+            TaskMessage.of(task)
+            for (task, _), receipt in zip(tasks, receipts, strict=True)
+            if receipt.accepted
+        ]
+        self._each(self._send, [messages[at : at + _MESSAGES] for at in range(0, len(messages), _MESSAGES)])
+        return receipts
+
+    def _insert(self, tasks: Sequence[tuple[Task, TaskData]], deadline: Deadline) -> set[str]:
+        """The IDs of the tasks that were stored many in a call, as most of a batch can be."""
+        stored = [with_data(task, data) for task, data in tasks]
+        small = [task for task in stored if task.data is not None]
+        if len(small) < 2 or deadline.remaining() < _LAST_CALL:
+            return set()
+        return {
+            task.task_id for task, written in zip(small, self._store.insert(small), strict=True) if written
+        }
+
+    def _store_one(self, task: Task, data: TaskData, deadline: Deadline) -> Receipt:
+        if deadline.remaining() < _LAST_CALL:
+            return Receipt(error=NoTimeLeftError())
+        try:
+            return Receipt(self._store.create(task, data, data_lifetime=self._data_lifetime))
+        except Exception as error:  # noqa: BLE001 - each task is answered by itself
+            return Receipt(error=error)
+
+    def _send(self, messages: Sequence[TaskMessage]) -> None:
+        try:
+            self._queue.send_all(messages)
+        except aws.AWS_ERRORS as error:
+            # The tasks are stored, so they will run: the sweep sends their messages.
+            facts = {"taskIds": [message.task_id for message in messages], "reason": str(error)}
+            logger.warning("messages left to the sweep", extra=facts)
+
+    def _each(self, call: Callable[[Item], None], items: Sequence[Item]) -> None:
+        """Makes the calls side by side; returns when all are made."""
+        if len(items) == 1:
+            call(items[0])
+        else:
+            list(self._threads.map(call, items))
