@@ -47,7 +47,9 @@ def supervise(listening_fd: int, command: list[str]) -> int:
 
     directory = Path(tempfile.mkdtemp(prefix="local-stack-"))
     try:
-        emulator = _start(command, listening_fd, directory)
+        # Kept: a Popen that is given up collects its child itself if that has ended already, and nobody learns of it.
+        process = _start(command, listening_fd, directory)
+        emulator = process.pid
         os.close(listening_fd)
         try:
             while not stop_requested:
@@ -67,7 +69,7 @@ def supervise(listening_fd: int, command: list[str]) -> int:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _start(command: list[str], listening_fd: int, directory: Path) -> int:
+def _start(command: list[str], listening_fd: int, directory: Path) -> subprocess.Popen[bytes]:
     parent = os.getpid()
 
     def die_with_parent() -> None:
@@ -85,7 +87,7 @@ def _start(command: list[str], listening_fd: int, directory: Path) -> int:
         pass_fds=(listening_fd,),
         process_group=0,
         preexec_fn=before_exec,  # noqa: PLW1509 - this process has no other thread
-    ).pid
+    )
 
 
 def _reap(emulator: int) -> int | None:
