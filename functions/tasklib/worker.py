@@ -195,7 +195,6 @@ class _Batch:
         verdicts: list[tuple[Delivery, TaskMessage, Task | None, Decision]] = []
         twins: list[Delivery] = []
         seen: set[str] = set()
-        now = clock.now()
         for delivery, message in parsed:
             if message.task_id in seen:
                 twins.append(delivery)
@@ -206,10 +205,8 @@ class _Batch:
                 continue
             task = records.get(message.task_id)
             terms = self._terms(task, types)
-            try:
-                decision = judge_delivery(task, message.run, terms.policy.max_attempts if terms else 0, now)
-            except Exception:  # noqa: BLE001 - logged whole, and the message goes back
-                logger.exception("a record cannot be understood", extra={"taskId": message.task_id})
+            decision = _judge(task, message, terms.policy.max_attempts if terms else 0)
+            if decision is None:
                 self._give_back([delivery])
                 continue
             if task and terms and decision.verdict in (Verdict.CLAIM, Verdict.RECLAIM):
@@ -261,10 +258,14 @@ class _Batch:
                     logger.info("message discarded", extra=_names(task) | {"reason": decision.reason})
                     self.done.add(delivery.message_id)
                 case Verdict.FAIL if task:
+                    try:
+                        after = task.given_up(decision.reason, keep=self._settings.retention, now=now)
+                    except Exception:  # noqa: BLE001 - logged whole, and the message goes back
+                        logger.exception("a record cannot be understood", extra=_names(task))
+                        self._give_back([delivery])
+                        continue
                     hopeless.append((delivery, letter))
-                    changes.append(
-                        Change(task, task.given_up(decision.reason, keep=self._settings.retention, now=now))
-                    )
+                    changes.append(Change(task, after))
                 case _:
                     # Due later, or its record was written between the two looks at it.
                     deferrals.append((delivery, decision.until - now))
@@ -341,9 +342,12 @@ class _Batch:
             if outcome.written:
                 won.append(change)
             elif outcome.error is None:
-                most = job.terms.policy.max_attempts
-                decision = judge_delivery(outcome.record, job.task.run, most, clock.now())
-                refused.append((job.delivery, TaskMessage.of(job.task), outcome.record, decision))
+                message = TaskMessage.of(job.task)
+                decision = _judge(outcome.record, message, job.terms.policy.max_attempts)
+                if decision is None:
+                    self._give_back([job.delivery])
+                else:
+                    refused.append((job.delivery, message, outcome.record, decision))
             elif seen.get(job.task.task_id) == change.after and self._is_in_time(job):
                 won.append(change)
             else:
@@ -501,6 +505,15 @@ class _Batch:
 
     def _has_time_for_another_call(self, pause: float) -> bool:
         return self._deadline.remaining() >= _LAST_CALL + pause * 1000
+
+
+def _judge(task: Task | None, message: TaskMessage, max_attempts: int) -> Decision | None:
+    """As `judge_delivery`; None for a record that somebody has damaged."""
+    try:
+        return judge_delivery(task, message.run, max_attempts, clock.now())
+    except Exception:  # noqa: BLE001 - logged whole
+        logger.exception("a record cannot be understood", extra={"taskId": message.task_id})
+        return None
 
 
 def _new_claim_id() -> str:
