@@ -244,11 +244,13 @@ class TestADamagedRecord:
             most = max(most, running)
         assert most == 9
 
-    @pytest.mark.parametrize("how", DAMAGES)
     @pytest.mark.parametrize(
-        ("operation", "text"),
-        [("BatchGetItem", ""), ("BatchExecuteStatement", '"PROCESSING"')],
-        ids=["read", "claimed"],
+        ("operation", "text", "how"),
+        [
+            *(("BatchGetItem", "", how) for how in DAMAGES),
+            ("BatchExecuteStatement", '"PROCESSING"', "no status"),
+            ("BatchExecuteStatement", '"PROCESSING"', "half an attempt"),
+        ],
     )
     def test_that_was_whole_when_it_was_looked_at_leaves_them_alone_too(
         self,

@@ -117,7 +117,7 @@ def test_a_letter_that_says_nothing_new_is_deleted_unmarked(
 
 
 def test_a_letter_of_a_task_that_may_still_run_waits_for_its_lease(stack: Stack, load: Load) -> None:
-    task = stack.submit("t", status=Status.PROCESSING, attempts=1, lease_until=clock.now() + 1500)
+    task = stack.submit("t", status=Status.PROCESSING, attempts=1, lease_until=clock.now() + 800)
     kept, deliveries = examine(stack, load, letter_of(task))
     assert kept == [deliveries[0].message_id]
     assert stack.record("t").version == task.version

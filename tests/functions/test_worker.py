@@ -95,7 +95,7 @@ class TestAnAttempt:
         assert json.loads(stack.record("t").result or "")["data"] == json.loads(text)
 
     def test_that_raises_is_retried_after_its_backoff(
-        self, stack: Stack, worker: Worker, deadline: Deadline
+        self, stack: Stack, wire: Wire, worker: Worker, deadline: Deadline
     ) -> None:
         deliveries = stack.deliver(stack.submit("t", "failing"))
         before = clock.now()
@@ -104,8 +104,8 @@ class TestAnAttempt:
         assert (record.status, record.attempts) == (Status.RETRYING, 1)
         assert record.error_message == "RuntimeError: attempt 1 failed"
         assert 1800 <= (record.not_before or 0) - before <= 2200 + clock.now() - before
+        assert wire.delays() in ([2], [3])
         assert stack.receive(stack.task_queue_url) == []
-        assert stack.wait_for_messages(stack.task_queue_url)[0].receives == 2
 
     def test_that_is_the_last_ends_in_the_dead_letter_queue(
         self, stack: Stack, worker: Worker, deadline: Deadline
@@ -464,12 +464,12 @@ class TestADelivery:
     def test_under_a_live_lease_goes_back_until_it_ends(
         self, stack: Stack, wire: Wire, worker: Worker, deadline: Deadline
     ) -> None:
-        task = stack.submit("t", status=Status.PROCESSING, attempts=1, lease_until=clock.now() + 1500)
+        task = stack.submit("t", status=Status.PROCESSING, attempts=1, lease_until=clock.now() + 800)
         deliveries = stack.deliver(task)
         assert worker.work_off(deliveries, deadline) == [deliveries[0].message_id]
         assert stack.record("t").version == task.version
         # A whole number of seconds, and not before the lease is over.
-        assert wire.delays() == [2]
+        assert wire.delays() == [1]
         again = stack.wait_for_messages(stack.task_queue_url)
         assert worker.work_off(again, Deadline(30_000)) == []
         assert stack.record("t").status is Status.COMPLETED
@@ -477,11 +477,11 @@ class TestADelivery:
     def test_before_it_is_due_goes_back_until_it_is(
         self, stack: Stack, wire: Wire, worker: Worker, deadline: Deadline
     ) -> None:
-        task = stack.submit("t", status=Status.RETRYING, attempts=1, not_before=clock.now() + 1500)
+        task = stack.submit("t", status=Status.RETRYING, attempts=1, not_before=clock.now() + 800)
         deliveries = stack.deliver(task)
         assert worker.work_off(deliveries, deadline) == [deliveries[0].message_id]
         assert stack.record("t").attempts == 1
-        assert wire.delays() == [2]
+        assert wire.delays() == [1]
         again = stack.wait_for_messages(stack.task_queue_url)
         assert worker.work_off(again, Deadline(30_000)) == []
         assert stack.record("t").attempts == 2
