@@ -43,12 +43,12 @@ def post_all(url: str, bodies: Sequence[Mapping[str, Any]], clients: int) -> lis
         connection = HTTPConnection("127.0.0.1", address.port, timeout=60)
         try:
             for place, body in left:
-                content = json.dumps(body).encode()
+                request = json.dumps(body).encode()
                 sent = time.time()
                 connection.request(
                     "POST",
                     address.path,
-                    content,
+                    request,
                     {"host": address.netloc, "content-type": "application/json"},
                 )
                 answer = connection.getresponse()

@@ -49,9 +49,9 @@ if TYPE_CHECKING:
 
     from tasklib.record import Item
 
-#: Keys of one BatchGetItem call, at most; and statements of one BatchExecuteStatement call.
+#: Statements of one BatchExecuteStatement call, at most; and keys of one BatchGetItem call.
+STATEMENTS: Final = 25
 _BATCH: Final = 100
-_STATEMENTS: Final = 25
 
 
 class ListIndex(Enum):
@@ -126,18 +126,11 @@ class TaskStore:
         return existing
 
     def insert(self, tasks: Sequence[Task]) -> list[bool]:
-        """Write new tasks of distinct IDs, whose records hold their data, in calls of 25.
+        """Write up to 25 new tasks of distinct IDs, whose records hold their data, in one call.
 
         Returns which were written. Of the others nothing is known, and `create` is to be asked: their ID may be
         taken, by whatever or by a record that has expired, or there was no answer. Never raises.
         """
-        return [
-            written
-            for start in range(0, len(tasks), _STATEMENTS)
-            for written in self._insert(tasks[start : start + _STATEMENTS])
-        ]
-
-    def _insert(self, tasks: Sequence[Task]) -> list[bool]:
         try:
             answer = self._client.batch_execute_statement(Statements=[*map(self._insertion, tasks)])
         except aws.AWS_ERRORS:
@@ -267,12 +260,14 @@ class TaskStore:
         """Change records, each only if nobody has written it since it was read; no record twice.
 
         The version fences a record against everybody else's writes; the time of its creation, against the version
-        numbers of an expired record of the same ID. A record that is just as its change would leave it was
-        written by it: its answer was lost, and it was sent again. Never raises; an error is part of the outcome.
+        numbers of an expired record of the same ID. A record that is just as its change would leave it counts as
+        written by it: its answer was lost, and it was sent again. (Or somebody else wrote the very same in the same
+        millisecond, which no claim can be, since each has an ID of its own, and which does no harm elsewhere.)
+        Never raises; an error is part of the outcome.
         """
         outcomes: list[Outcome] = []
-        for start in range(0, len(changes), _STATEMENTS):
-            outcomes += self._write(changes[start : start + _STATEMENTS])
+        for start in range(0, len(changes), STATEMENTS):
+            outcomes += self._write(changes[start : start + STATEMENTS])
         return outcomes
 
     def change(self, before: Task, after: Task) -> bool:

@@ -5,6 +5,7 @@ Whatever cuts it off in between, the sweep makes up for.
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import compress
 from typing import Final, NamedTuple, TypeVar
 
 from botocore.exceptions import BotoCoreError
@@ -13,7 +14,7 @@ from tasklib import aws
 from tasklib.clock import Deadline
 from tasklib.queue import Queue, TaskMessage
 from tasklib.record import with_data
-from tasklib.store import TaskStore
+from tasklib.store import STATEMENTS, TaskStore
 from tasklib.task import Task, TaskData
 from tasklib.telemetry import logger
 
@@ -92,9 +93,15 @@ class Submitter:
         small = [task for task in stored if task.data is not None]
         if len(small) < 2 or deadline.remaining() < _LAST_CALL:
             return set()
-        return {
-            task.task_id for task, written in zip(small, self._store.insert(small), strict=True) if written
-        }
+        inserted: set[str] = set()
+
+        def insert(group: Sequence[Task]) -> None:
+            written = self._store.insert(group)
+            inserted.update(task.task_id for task in compress(group, written))
+
+        # Side by side, so that all together take no longer than one call may.
+        self._each(insert, [small[at : at + STATEMENTS] for at in range(0, len(small), STATEMENTS)])
+        return inserted
 
     def _store_one(self, task: Task, data: TaskData, deadline: Deadline) -> Receipt:
         if deadline.remaining() < _LAST_CALL:

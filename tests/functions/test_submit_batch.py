@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -382,6 +383,13 @@ class TestWithoutAnAnswer:
         assert codes(post(*named(3), milliseconds=3_000)) == [503] * 3
         assert (stack.items(), queued(stack)) == ([], [])
         assert codes(post(*named(3))) == [202] * 3
+
+    def test_its_calls_are_made_side_by_side_so_that_they_end_in_time(self, wire: Wire, post: Post) -> None:
+        # None of the four is answered before all are made.
+        all_made = threading.Barrier(4, timeout=10)
+        for first in ("t0", "t25", "t50", "t75"):
+            wire.meanwhile("BatchExecuteStatement", f'"{first}"', all_made.wait)
+        assert codes(post(*named(100))) == [202] * 100
 
 
 def test_a_damaged_record_is_the_trouble_of_its_own_task(stack: Stack, post: Post) -> None:

@@ -19,6 +19,7 @@ def handler(event: Mapping[str, Any], _context: object) -> dict[str, Any]:
         try:
             _process(json.loads(record["body"]))
         except Exception:
+            # Logged whole; its message comes back, and its neighbours go on.
             logging.exception("task failed")
             failures.append({"itemIdentifier": record["messageId"]})
     return {"batchItemFailures": failures}
