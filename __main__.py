@@ -4,6 +4,8 @@ client -> api -> submit-tasks -> tasks table, task queue -> process-tasks -> tas
           api -> retry-tasks  -> tasks table, task queue    process-tasks -> dead-letter queue
           api -> read-tasks   -> tasks table                dead-letter queue -> monitor-dlq -> tasks table
        clock -> sweep-tasks  -> tasks table, task queue
+client -> api -> dashboard                               tasks table's stream -> notify-clients -> live-api -> client
+client -> live-api -> track-connections -> connections table -> notify-clients
 """
 
 from functools import partial
@@ -14,15 +16,18 @@ import pulumi
 from infra import package, settings, task_types
 from infra.function import ColdStart, Function
 from infra.http_api import HttpApi
-from infra.queues import TaskQueues
-from infra.tables import BY_CREATED, BY_FAILED, BY_UNSENT, TasksTable
+from infra.queues import Queue, TaskQueues
+from infra.tables import BY_CREATED, BY_FAILED, BY_UNSENT, ConnectionsTable, TasksTable
 from infra.tags import tagging
-from infra.triggers import POLL_ACTIONS, QueueTrigger, Schedule
+from infra.triggers import POLL_ACTIONS, QueueTrigger, Schedule, StreamTrigger
+from infra.websocket_api import WebSocketApi
 
 ROOT = Path(__file__).resolve().parent
 #: Enough for a few hundred dead letters; the dead-letter queue hides a letter six times as long.
 MONITOR_TIMEOUT_SECONDS = 60
 API_TIMEOUT_SECONDS = 10
+#: A push to a client that does not take it lasts up to 7 s; one batch of changes may meet several of them.
+NOTIFY_TIMEOUT_SECONDS = 30
 #: How far the sweep stays behind the present: longer than a submission can take and than the index lags.
 SWEEP_BEHIND_SECONDS = 120
 #: The next sweep begins when the minute is over, and two at once would only send the same messages.
@@ -46,7 +51,24 @@ queues = TaskQueues(
     protect=config.protect_data,
 )
 
+connections_table = ConnectionsTable("connections", prefix=config.prefix)
+untold_updates = Queue(
+    "untold-updates",
+    prefix=config.prefix,
+    visibility_timeout_seconds=30,
+    retention_days=1,
+    protect=False,
+)
+
 # What runs, and what it may do
+
+live_api = WebSocketApi(
+    "live-api",
+    prefix=config.prefix,
+    description="Hear of tasks as they change",
+    throttle_rate=config.api.throttle_rate,
+    throttle_burst=config.api.throttle_burst,
+)
 
 function = partial(
     Function,
@@ -168,6 +190,41 @@ monitor_dlq = function(
         ),
     ],
 )
+track_connections = function(
+    "track-connections",
+    description="Answers the frames of WebSocket clients: what they want to hear of",
+    handler="track_connections.handler",
+    memory_mb=config.api.memory_mb,
+    timeout_seconds=API_TIMEOUT_SECONDS,
+    environment={"CONNECTIONS_TABLE": connections_table.name},
+    grants=[connections_table.grant("PutItem", "DeleteItem")],
+)
+notify_clients = function(
+    "notify-clients",
+    description="Pushes the changes of tasks to the WebSocket clients that want to hear of them",
+    handler="notify_clients.handler",
+    memory_mb=config.api.memory_mb,
+    timeout_seconds=NOTIFY_TIMEOUT_SECONDS,
+    environment={
+        "CONNECTIONS_TABLE": connections_table.name,
+        "CONNECTIONS_URL": live_api.connections_url,
+    },
+    grants=[
+        *tasks_table.grant_stream(),
+        connections_table.grant("Query", "DeleteItem"),
+        live_api.grant_push(),
+        untold_updates.grant("SendMessage"),
+    ],
+)
+dashboard = function(
+    "dashboard",
+    description="GET /: the web page; POST /live: where to connect for live updates",
+    handler="dashboard.handler",
+    memory_mb=config.api.memory_mb,
+    timeout_seconds=API_TIMEOUT_SECONDS,
+    environment={"WEBSOCKET_URL": live_api.url},
+    grants=[],
+)
 
 # What starts it
 
@@ -176,6 +233,8 @@ api = HttpApi(
     prefix=config.prefix,
     description="Submit tasks and read them",
     routes={
+        "GET /": dashboard,
+        "POST /live": dashboard,
         "POST /tasks": submit_tasks,
         "POST /tasks/batch": submit_tasks,
         "GET /tasks": read_tasks,
@@ -195,6 +254,8 @@ QueueTrigger(
     batch_window_seconds=config.worker.batch_window_seconds,
     max_concurrency=config.worker.max_concurrency,
 )
+live_api.answer_with(track_connections)
+StreamTrigger("notify-clients", table=tasks_table, function=notify_clients, failures=untold_updates)
 Schedule(
     "sweep-tasks",
     prefix=config.prefix,
@@ -220,7 +281,9 @@ else:
         function=monitor_dlq,
     )
 
+pulumi.export("dashboardUrl", pulumi.Output.concat(api.url, "/"))
 pulumi.export("apiUrl", api.url)
+pulumi.export("webSocketUrl", live_api.url)
 pulumi.export("tasksTableName", tasks_table.name)
 pulumi.export("taskQueueUrl", queues.tasks.url)
 pulumi.export("deadLetterQueueUrl", queues.dead_letters.url)

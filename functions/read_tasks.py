@@ -16,6 +16,8 @@ _DEFAULT_LIMIT = 20
 
 #: The addresses of the API, for the answer to a method that they do not take.
 _METHODS = {
+    r"/": "GET",
+    r"/live": "POST",
     r"/tasks": "GET, POST",
     r"/tasks/batch": "GET, POST",
     r"/tasks/[^/]+": "GET",

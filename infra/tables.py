@@ -1,4 +1,6 @@
-"""The table that holds every task and its data."""
+"""The table that holds every task and its data, and the one of the clients that want to hear of them."""
+
+from collections.abc import Sequence
 
 import pulumi
 import pulumi_aws as aws
@@ -21,6 +23,7 @@ class TasksTable(pulumi.ComponentResource):
 
     Attributes:
         name: Output, the table's name.
+        stream_arn: Output, the ARN of the stream of its changes, which carries each changed item as it is then.
     """
 
     def __init__(
@@ -59,16 +62,30 @@ class TasksTable(pulumi.ComponentResource):
                 _index(BY_UNSENT, partition="unsentShard", sort="unsentKey"),
             ],
             ttl={"attribute_name": "expiresAt", "enabled": True},
+            stream_enabled=True,
+            stream_view_type="NEW_IMAGE",
             point_in_time_recovery={"enabled": protect},
             deletion_protection_enabled=protect,
             opts=pulumi.ResourceOptions(parent=self, protect=protect),
         )
         self.name = self._table.name
+        self.stream_arn = self._table.stream_arn
         self.register_outputs({"name": self.name})
 
     def grant(self, *actions: str) -> Grant:
         """Permission for actions of DynamoDB, such as ``GetItem``, on the table without its indexes."""
         return Grant(tuple(f"dynamodb:{action}" for action in actions), (self._table.arn,))
+
+    def grant_stream(self) -> Sequence[Grant]:
+        """Permission for what Lambda does in a function's name to read the stream for it."""
+        return (
+            Grant(
+                ("dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"),
+                (self.stream_arn,),
+            ),
+            # AWS knows it for the streams of a table only, not for one of them.
+            Grant(("dynamodb:ListStreams",), (pulumi.Output.concat(self._table.arn, "/stream/*"),)),
+        )
 
     def grant_query(self, *indexes: str) -> Grant:
         """Permission to query these indexes."""
@@ -76,6 +93,42 @@ class TasksTable(pulumi.ComponentResource):
             ("dynamodb:Query",),
             tuple(pulumi.Output.concat(self._table.arn, "/index/", index) for index in indexes),
         )
+
+
+class ConnectionsTable(pulumi.ComponentResource):
+    """The table of the WebSocket connections that are subscribed; nothing in it outlives its connection.
+
+    An item is found by ``state`` and ``connectionId``.
+
+    Attributes:
+        name: Output, the table's name.
+    """
+
+    def __init__(self, name: str, *, prefix: str, opts: pulumi.ResourceOptions | None = None) -> None:
+        """Declare the table.
+
+        Args:
+            name: Logical name; with ``prefix`` also the table's name.
+            prefix: Start of all physical names of this stack.
+            opts: Options of the component.
+        """
+        super().__init__("tasks:infra:ConnectionsTable", name, None, opts)
+        self._table = aws.dynamodb.Table(
+            name,
+            name=f"{prefix}-{name}",
+            billing_mode="PAY_PER_REQUEST",
+            hash_key="state",
+            range_key="connectionId",
+            attributes=[{"name": attribute, "type": "S"} for attribute in ("state", "connectionId")],
+            ttl={"attribute_name": "expiresAt", "enabled": True},
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self.name = self._table.name
+        self.register_outputs({"name": self.name})
+
+    def grant(self, *actions: str) -> Grant:
+        """Permission for actions of DynamoDB, such as ``PutItem``, on the table."""
+        return Grant(tuple(f"dynamodb:{action}" for action in actions), (self._table.arn,))
 
 
 def _index(name: str, *, partition: str, sort: str) -> aws.dynamodb.TableGlobalSecondaryIndexArgs:

@@ -1,10 +1,13 @@
-"""What starts a function without a caller: a queue's messages, or the clock."""
+"""What starts a function without a caller: a queue's messages, a table's changes, or the clock."""
+
+import json
 
 import pulumi
 import pulumi_aws as aws
 
 from infra.function import Function
 from infra.queues import Queue
+from infra.tables import TasksTable
 
 #: What Lambda does in a function's name to poll a queue for it. A function with a queue trigger needs these
 #: on it.
@@ -50,6 +53,62 @@ class QueueTrigger(pulumi.ComponentResource):
             maximum_batching_window_in_seconds=batch_window_seconds,
             function_response_types=["ReportBatchItemFailures"],
             scaling_config={"maximum_concurrency": max_concurrency},
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self.register_outputs({})
+
+
+class StreamTrigger(pulumi.ComponentResource):
+    """Calls a function with the changes of the tasks table's records, in their order.
+
+    No batch holds up those that follow: one that fails is tried a few times, cut in two each time, and in the end,
+    or when it is a minute old, its place in the stream goes to a queue instead.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        table: TasksTable,
+        function: Function,
+        failures: Queue,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare the event source.
+
+        Args:
+            name: Logical name.
+            table: The table whose records' changes are passed on; those of other items are not.
+            function: The function to call; it needs to read the stream and to send to ``failures``, and answers
+                with the first record that failed.
+            failures: Where changes go that the function failed on.
+            opts: Options of the component.
+        """
+        super().__init__("tasks:infra:StreamTrigger", name, None, opts)
+        aws.lambda_.EventSourceMapping(
+            name,
+            event_source_arn=table.stream_arn,
+            function_name=function.arn,
+            # Nobody waits for what happened before the trigger was there.
+            starting_position="LATEST",
+            batch_size=100,
+            function_response_types=["ReportBatchItemFailures"],
+            filter_criteria={
+                "filters": [
+                    {
+                        "pattern": json.dumps(
+                            {
+                                "eventName": ["INSERT", "MODIFY"],
+                                "dynamodb": {"Keys": {"part": {"S": ["state"]}}},
+                            }
+                        )
+                    }
+                ]
+            },
+            bisect_batch_on_function_error=True,
+            maximum_retry_attempts=3,
+            maximum_record_age_in_seconds=60,
+            destination_config={"on_failure": {"destination_arn": failures.arn}},
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.register_outputs({})

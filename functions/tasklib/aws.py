@@ -29,6 +29,7 @@ with _kept():
     from botocore.exceptions import BotoCoreError, ClientError
 
 if TYPE_CHECKING:
+    from mypy_boto3_apigatewaymanagementapi import ApiGatewayManagementApiClient
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_sqs import SQSClient
 
@@ -91,3 +92,15 @@ def sqs() -> "SQSClient":
     """An SQS client."""
     with _kept():
         return boto3.client("sqs", config=_CONFIG)
+
+
+def websocket_connections(url: str) -> "ApiGatewayManagementApiClient":
+    """A client for pushing to the connections of the WebSocket API at this URL (`https://.../stage`).
+
+    It tries twice at most, and keeps as many connections as there are pushes at once.
+    """
+    config = _CONFIG.merge(
+        Config(retries={"mode": "standard", "total_max_attempts": 2}, max_pool_connections=32)
+    )
+    with _kept():
+        return boto3.client("apigatewaymanagementapi", endpoint_url=url, config=config)

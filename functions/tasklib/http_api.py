@@ -137,10 +137,10 @@ class Request(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """An answer with a JSON body."""
+    """An answer with a JSON body; or with text, whose `content-type` is among the headers."""
 
     status: HTTPStatus
-    body: Mapping[str, Any]
+    body: Mapping[str, Any] | str
     headers: Mapping[str, str] = MappingProxyType({})
 
 
@@ -173,7 +173,9 @@ def endpoint(respond: Callable[[Request], Answer]) -> Handler:
                 "x-correlation-id": correlation_id,
                 **answer.headers,
             },
-            "body": json.dumps(answer.body, separators=(",", ":"), ensure_ascii=False),
+            "body": answer.body
+            if isinstance(answer.body, str)
+            else json.dumps(answer.body, separators=(",", ":"), ensure_ascii=False),
         }
 
     return handler

@@ -285,6 +285,23 @@ class Task:
             "updatedAt": clock.to_iso(self.updated_at),
         }
 
+    def update(self) -> dict[str, Any]:
+        """The task as a live update shows it: where it stands, without its data and result."""
+        shown: dict[str, Any] = {
+            "taskId": self.task_id,
+            "type": self.type,
+            "status": self.status,
+            "run": self.run,
+            "attempts": self.attempts,
+        }
+        if self.error_message is not None:
+            shown["errorMessage"] = self.error_message[:MAX_PAST_ERROR]
+        return shown | {
+            "version": self.version,
+            "createdAt": self.created_at,
+            "updatedAt": clock.to_iso(self.updated_at),
+        }
+
     def summary(self) -> dict[str, Any]:
         """The task as a list shows it: with the data that its record holds, without a long result."""
         shown = self.public(self.data)

@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, Literal, NamedTuple, cast
 
 from tasklib.task import TASK_ID, TaskData
 from tasklib.task_type import DEFAULT_TYPE
@@ -15,6 +15,9 @@ MAX_DATA: Final = 256 * 1024
 
 #: Tasks of one batch.
 MAX_BATCH: Final = 100
+
+#: Tasks that a WebSocket client can name in a subscription.
+MAX_SUBSCRIPTION: Final = 100
 
 #: How deep a payload may nest. Generous for data, and far below what exhausts any parser.
 MAX_DEPTH: Final = 100
@@ -53,6 +56,13 @@ class Submission(NamedTuple):
     task_id: str | None
     type: str
     data: TaskData
+
+
+class Frame(NamedTuple):
+    """What a WebSocket client asks for; `task_ids` are of a subscription, None for all tasks."""
+
+    action: Literal["subscribe", "unsubscribe", "ping"]
+    task_ids: list[str] | None = None
 
 
 def parse_json(body: bytes) -> Any:
@@ -110,6 +120,42 @@ def _read_one(fields: Any, types: Collection[str]) -> Submission | InvalidInputE
         return read_submission(fields, types, name="task")
     except InvalidInputError as error:
         return error
+
+
+def read_frame(text: str) -> Frame:
+    """What a client asks for in a WebSocket frame. Raises InvalidInputError."""
+    fields = _object(parse_json(text.encode(errors="surrogatepass")), "body")
+    match fields.get("action"):
+        case "subscribe":
+            known, action = ("action", "taskIds"), "subscribe"
+        case "unsubscribe" | "ping" as action:
+            known = ("action",)
+        case action:
+            given = shown(action) if "action" in fields else "missing"
+            message = f"is {given}; it must be subscribe, unsubscribe or ping"
+            raise InvalidInputError(FieldError("action", message))
+    errors = _unknown(fields, known, f"a frame that asks to {action}")
+    task_ids: Any = fields.get("taskIds")
+    if "taskIds" in fields and action == "subscribe":
+        errors += _bad_subscription(task_ids)
+    if errors:
+        raise InvalidInputError(*errors)
+    return Frame(action, None if task_ids is None else [*dict.fromkeys(task_ids)])
+
+
+def _bad_subscription(task_ids: Any) -> list[FieldError]:
+    if not isinstance(task_ids, list):
+        message = f"is {_kind(task_ids)}; it must be an array of 1 to {MAX_SUBSCRIPTION} task IDs"
+        return [FieldError("taskIds", message)]
+    given = cast("list[Any]", task_ids)
+    if not 1 <= len(given) <= MAX_SUBSCRIPTION:
+        message = f"holds {len(given)} task IDs; it must be 1 to {MAX_SUBSCRIPTION}"
+        return [FieldError("taskIds", message)]
+    return [
+        bad_task_id(f"taskIds[{place}]", task_id)
+        for place, task_id in enumerate(given)
+        if not is_task_id(task_id)
+    ]
 
 
 def id_from_key(headers: Mapping[str, str], place: int | None = None) -> str | None:

@@ -1,4 +1,4 @@
-"""API Gateway: HTTP APIs."""
+"""API Gateway: HTTP and WebSocket APIs."""
 
 from typing import Any
 
@@ -14,6 +14,9 @@ _ROUTE_SETTINGS = {
 }
 
 
+#: The ID of the API of each protocol.
+_API_IDS = {"HTTP": "{project}", "WEBSOCKET": "{project}-live"}
+
 #: Where a route's settings carry its key until they become a mapping by it.
 _ROUTE_KEY = "RouteKey"
 
@@ -26,11 +29,13 @@ def _settings_by_route(creation: Creation) -> None:
 
 
 def _pin_id(creation: Creation) -> None:
-    """Give the API the project's name as its ID, the same from run to run, through a tag that the emulator knows."""
+    """Give the API an ID that is the same from run to run, through a tag that the emulator knows."""
     protocol: str = creation.request["ProtocolType"]
-    if protocol != "HTTP":
-        raise UnsupportedError(f"property protocolType: {protocol} is not known locally; known: HTTP")
-    creation.request["Tags"] = {**creation.request.get("Tags", {}), "ms-custom-id": creation.project}
+    if protocol not in _API_IDS:
+        known = ", ".join(_API_IDS)
+        raise UnsupportedError(f"property protocolType: {protocol} is not known locally; known: {known}")
+    api_id = _API_IDS[protocol].format(project=creation.project)
+    creation.request["Tags"] = {**creation.request.get("Tags", {}), "ms-custom-id": api_id}
 
 
 def _answer_by_name(creation: Creation) -> None:
@@ -39,6 +44,8 @@ def _answer_by_name(creation: Creation) -> None:
     By itself the emulator knows only host names whose API ID is eight hexadecimal digits.
     """
     api_id, stage = creation.request["ApiId"], creation.request["StageName"]
+    if _is_websocket(creation, api_id):
+        return
     domain = {"DomainName": _host(api_id)}
     domains = creation.aws.call("apigatewayv2", "get_domain_names", {})["Items"]
     if not any(known["DomainName"] == _host(api_id) for known in domains):
@@ -57,6 +64,22 @@ def _path(stage: str) -> str:
     return "" if stage == "$default" else stage
 
 
+def _is_websocket(creation: Creation, api_id: str) -> bool:
+    api = creation.aws.call("apigatewayv2", "get_api", {"ApiId": api_id})
+    return api["ProtocolType"] == "WEBSOCKET"
+
+
+def _url(creation: Creation, api_id: str, *, websocket: bool) -> str:
+    """Where an API answers.
+
+    A WebSocket API does so under a path of the emulator's, which whoever cannot resolve names under `localhost`
+    reaches too: functions, and clients in most languages.
+    """
+    if websocket:
+        return f"ws://127.0.0.1:{creation.aws.port}/_aws/execute-api/{api_id}"
+    return f"http://{_host(api_id)}:{creation.aws.port}"
+
+
 def _execution_arn(creation: Creation, api_id: str) -> str:
     return creation.aws.arn("execute-api", api_id)
 
@@ -64,7 +87,7 @@ def _execution_arn(creation: Creation, api_id: str) -> str:
 def _api_outputs(creation: Creation) -> tuple[str, dict[str, Any]]:
     api_id: str = creation.response["ApiId"]
     return api_id, {
-        "apiEndpoint": f"http://{_host(api_id)}:{creation.aws.port}",
+        "apiEndpoint": _url(creation, api_id, websocket=creation.request["ProtocolType"] == "WEBSOCKET"),
         "arn": f"arn:aws:apigateway:{creation.aws.region}::/apis/{api_id}",
         "executionArn": _execution_arn(creation, api_id),
         "routeSelectionExpression": creation.response["RouteSelectionExpression"],
@@ -75,7 +98,7 @@ def _stage_outputs(creation: Creation) -> tuple[str, dict[str, Any]]:
     api_id: str = creation.request["ApiId"]
     stage: str = creation.request["StageName"]
     return stage, {
-        "invokeUrl": f"http://{_host(api_id)}:{creation.aws.port}/{_path(stage)}",
+        "invokeUrl": f"{_url(creation, api_id, websocket=_is_websocket(creation, api_id))}/{_path(stage)}",
         "arn": f"arn:aws:apigateway:{creation.aws.region}::/apis/{api_id}/stages/{stage}",
         "executionArn": f"{_execution_arn(creation, api_id)}/{stage}",
         "deploymentId": creation.response.get("DeploymentId", ""),
@@ -88,6 +111,10 @@ def _integration_outputs(creation: Creation) -> tuple[str, dict[str, Any]]:
 
 def _route_outputs(creation: Creation) -> tuple[str, dict[str, Any]]:
     return creation.response["RouteId"], {}
+
+
+def _route_response_outputs(creation: Creation) -> tuple[str, dict[str, Any]]:
+    return creation.response["RouteResponseId"], {}
 
 
 RESOURCE_TYPES = (
@@ -137,6 +164,7 @@ RESOURCE_TYPES = (
                     "integrationMethod": "IntegrationMethod",
                     "integrationUri": "IntegrationUri",
                     "payloadFormatVersion": "PayloadFormatVersion",
+                    "contentHandlingStrategy": "ContentHandlingStrategy",
                     "timeoutMilliseconds": "TimeoutInMillis",
                     "connectionType": "ConnectionType",
                     "requestParameters": "RequestParameters",
@@ -166,6 +194,23 @@ RESOURCE_TYPES = (
             ),
         ),
         outputs=_route_outputs,
+    ),
+    ResourceType(
+        "aws:apigatewayv2/routeResponse:RouteResponse",
+        "apigatewayv2",
+        calls=(
+            Call(
+                "create_route_response",
+                {
+                    "apiId": "ApiId",
+                    "routeId": "RouteId",
+                    "routeResponseKey": "RouteResponseKey",
+                    "modelSelectionExpression": "ModelSelectionExpression",
+                    "responseModels": "ResponseModels",
+                },
+            ),
+        ),
+        outputs=_route_response_outputs,
     ),
     ResourceType(
         "aws:apigatewayv2/stage:Stage",

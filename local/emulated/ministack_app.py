@@ -1,12 +1,18 @@
 """The emulator's application, with what ministack 1.5.33 leaves out and the functions rely on.
 
 Writes by PartiQL reach the table's stream here, as they do on AWS; ministack emits stream records for all other writes
-only. The emulator's own Python loads this file by its path, so it knows nothing of this project.
+only. And streams are read by a thread of their own, four times a second, as Lambda reads them; ministack's one thread
+for all event sources waits for a stream's function while it could hand out messages of queues.
+
+The emulator's own Python loads this file by its path, so it knows nothing of this project.
 """
 # pyright: basic, reportMissingImports=false
 
+import threading
+import time
+
 from ministack.app import app
-from ministack.services import dynamodb
+from ministack.services import dynamodb, lambda_svc
 
 __all__ = ["app"]
 
@@ -48,3 +54,48 @@ def _streamed_delete(table, parsed, data=None):
 dynamodb._partiql_insert = _streamed_insert
 dynamodb._partiql_update = _streamed_update
 dynamodb._partiql_delete = _streamed_delete
+
+
+_POLL_SECONDS = 0.25
+#: Lambda's own batch size for streams: after a full one, more is waiting, and is read at once.
+_FULL_BATCH = 100
+_read_streams, _emit = lambda_svc._poll_dynamodb_streams, dynamodb._emit_stream_event
+_changed = threading.Event()
+_start_reader = threading.Lock()
+
+
+def _emit_and_wake(*arguments, **named):
+    _emit(*arguments, **named)
+    _changed.set()
+
+
+def _position():
+    return sum(lambda_svc._dynamodb_stream_positions.values())
+
+
+def _follow_streams():
+    while True:
+        # Now and then without a change as well: a batch that failed is tried again.
+        _changed.wait(1)
+        _changed.clear()
+        begun = time.monotonic()
+        try:
+            full = True
+            while full:
+                before = _position()
+                _read_streams()
+                full = _position() - before >= _FULL_BATCH
+        except Exception as error:  # noqa: BLE001 - it goes on with the next poll
+            lambda_svc.logger.error("stream reader: %s", error)
+        time.sleep(max(0, begun + _POLL_SECONDS - time.monotonic()))
+
+
+def _leave_to_reader():
+    """In place of what the thread for all event sources does about streams."""
+    if _start_reader.acquire(blocking=False):
+        threading.Thread(target=_follow_streams, name="stream-reader", daemon=True).start()
+    return False
+
+
+dynamodb._emit_stream_event = _emit_and_wake
+lambda_svc._poll_dynamodb_streams = _leave_to_reader

@@ -32,6 +32,7 @@ class LocalStack:
 
     def __init__(self, outputs: Mapping[str, str], log: Path) -> None:
         self.url = outputs["apiUrl"]
+        self.page_url = outputs["dashboardUrl"]
         self.table = outputs["tasksTableName"]
         self.task_queue_url = outputs["taskQueueUrl"]
         self.dead_letter_queue_url = outputs["deadLetterQueueUrl"]

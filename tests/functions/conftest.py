@@ -20,6 +20,7 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.httpsession import URLLib3Session
 from tasklib import aws, clock
 from tasklib.clock import Deadline
+from tasklib.connections import ConnectionStore
 from tasklib.queue import Delivery, Queue, TaskMessage
 from tasklib.record import data_part, encode, key_of, to_item, with_data
 from tasklib.retry_policy import RetryPolicy
@@ -98,6 +99,19 @@ class Stack:
                 )
             ],
         )
+        self.connections_table = f"{name}-connections"
+        self.dynamodb.create_table(
+            TableName=self.connections_table,
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[
+                {"AttributeName": name, "AttributeType": "S"} for name in ("state", "connectionId")
+            ],
+            KeySchema=[
+                {"AttributeName": "state", "KeyType": "HASH"},
+                {"AttributeName": "connectionId", "KeyType": "RANGE"},
+            ],
+        )
+        self.connections = ConnectionStore(dynamodb, self.connections_table)
         self.task_queue_url = self.sqs.create_queue(QueueName=f"{name}-tasks")["QueueUrl"]
         self.dead_letter_queue_url = self.sqs.create_queue(QueueName=f"{name}-dead-letters")["QueueUrl"]
         self.task_queue = Queue(self.sqs, self.task_queue_url)
@@ -185,6 +199,7 @@ def stack(emulated_aws: tuple[DynamoDBClient, SQSClient], monkeypatch: pytest.Mo
     """An empty stack of one's own."""
     stack = Stack(*emulated_aws, name=f"tasks-{uuid.uuid4()}")
     monkeypatch.setenv("TASKS_TABLE", stack.table)
+    monkeypatch.setenv("CONNECTIONS_TABLE", stack.connections_table)
     monkeypatch.setenv("TASK_QUEUE_URL", stack.task_queue_url)
     monkeypatch.setenv("DEAD_LETTER_QUEUE_URL", stack.dead_letter_queue_url)
     return stack

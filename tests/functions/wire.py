@@ -116,7 +116,9 @@ class Wire:
 
     def send(self, to_aws: Send, request: AWSPreparedRequest) -> AWSResponse:
         """Makes a call by `to_aws`, or does not; returns or raises as it would."""
-        target = cast("dict[str, bytes]", request.headers)["X-Amz-Target"]
+        target = cast("dict[str, bytes]", request.headers).get("X-Amz-Target")
+        if target is None:
+            return to_aws(request)  # the WebSocket gateway, whose stand-in does what can go wrong there
         prefix, _, operation = target.decode().rpartition(".")
         body = cast("bytes", request.body).decode()
         if ("dynamodb" if prefix.startswith("DynamoDB") else "sqs") in self.cut:

@@ -22,7 +22,10 @@ INVOKE_ARN = f"arn:aws:apigateway:{REGION}:lambda:path/2015-03-31/functions/{{}}
 
 #: What AWS computes for a resource of each type from its name.
 COMPUTED = {
-    "aws:dynamodb/table:Table": {"arn": f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{{name}}"},
+    "aws:dynamodb/table:Table": {
+        "arn": f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{{name}}",
+        "streamArn": f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{{name}}/stream/2026-11-22T00:00:00.000",
+    },
     "aws:sqs/queue:Queue": {
         "arn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{{name}}",
         "url": f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{{name}}",
@@ -41,6 +44,9 @@ COMPUTED = {
     "aws:apigatewayv2/api:Api": {
         "apiEndpoint": f"https://{{name}}.execute-api.{REGION}.amazonaws.com",
         "executionArn": f"arn:aws:execute-api:{REGION}:{ACCOUNT}:{{name}}",
+    },
+    "aws:apigatewayv2/stage:Stage": {
+        "invokeUrl": f"wss://{{apiId}}.execute-api.{REGION}.amazonaws.com/{{name}}",
     },
     "aws:cloudwatch/eventRule:EventRule": {"arn": f"arn:aws:events:{REGION}:{ACCOUNT}:rule/{{name}}"},
 }

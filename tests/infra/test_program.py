@@ -22,12 +22,18 @@ POLICY = "iam/rolePolicy:RolePolicy"
 LOG_GROUP = "cloudwatch/logGroup:LogGroup"
 API = "apigatewayv2/api:Api"
 ROUTE = "apigatewayv2/route:Route"
+ROUTE_RESPONSE = "apigatewayv2/routeResponse:RouteResponse"
 INTEGRATION = "apigatewayv2/integration:Integration"
 STAGE = "apigatewayv2/stage:Stage"
 RULE = "cloudwatch/eventRule:EventRule"
 TARGET = "cloudwatch/eventTarget:EventTarget"
 
-FUNCTIONS = ("submit-tasks", "read-tasks", "retry-tasks", "process-tasks", "sweep-tasks", "monitor-dlq")
+FUNCTIONS = (
+    *("submit-tasks", "read-tasks", "retry-tasks", "process-tasks", "sweep-tasks", "monitor-dlq"),
+    *("notify-clients", "track-connections", "dashboard"),
+)
+QUEUES = ("task-queue", "dead-letter-queue", "untold-updates")
+LIVE_URL = "wss://live-api-id.execute-api.eu-north-1.amazonaws.com/live"
 ARN = "arn:aws:{}:eu-north-1:123456789012:{}"
 
 
@@ -113,13 +119,13 @@ def test_data_is_protected_in_prod_only(program: Program, stack: str) -> None:
 
 def test_queues_are_encrypted_and_named(program: Program, stack: str) -> None:
     queues = {queue["name"]: queue["inputs"] for queue in program.of_type(QUEUE)}
-    assert queues.keys() == {"task-queue", "dead-letter-queue"}
+    assert queues.keys() == set(QUEUES)
     for name, queue in queues.items():
         assert queue["name"] == f"tasks-{stack}-{name}"
         assert queue["sqsManagedSseEnabled"] is True
 
 
-@pytest.mark.parametrize("name", ["task-queue", "dead-letter-queue"])
+@pytest.mark.parametrize("name", QUEUES)
 def test_queues_refuse_plain_http(program: Program, stack: str, name: str) -> None:
     policy = program.inputs(QUEUE_POLICY, name)
     assert policy["queueUrl"] == queue_url(stack, name)
@@ -193,6 +199,9 @@ def test_time_and_memory(program: Program) -> None:
         "monitor-dlq": (60, 256),
         "retry-tasks": (10, 512),
         "sweep-tasks": (60, 256),
+        "notify-clients": (30, 512),
+        "track-connections": (10, 512),
+        "dashboard": (10, 512),
     }
 
 
@@ -215,27 +224,31 @@ def test_function_is_created_after_its_log_group_and_its_rights(
 
 def test_environment_carries_the_settings(program: Program, stack: str) -> None:
     config = program.config
-    table = f"tasks-{stack}-tasks"
+    table, connections = {"TASKS_TABLE": f"tasks-{stack}-tasks"}, f"tasks-{stack}-connections"
     tasks, dead_letters = queue_url(stack, "task-queue"), queue_url(stack, "dead-letter-queue")
     own = {
         "submit-tasks": {
+            **table,
             "TASK_QUEUE_URL": tasks,
             "LIST_SHARDS": config["listShards"],
             "MESSAGE_RETENTION_DAYS": "14",
             "TASK_RETENTION_DAYS": config["taskRetentionDays"],
         },
-        "read-tasks": {"LIST_SHARDS": config["listShards"]},
+        "read-tasks": {**table, "LIST_SHARDS": config["listShards"]},
         "retry-tasks": {
+            **table,
             "TASK_QUEUE_URL": tasks,
             "MESSAGE_RETENTION_DAYS": "14",
             "TASK_RETENTION_DAYS": config["taskRetentionDays"],
         },
         "sweep-tasks": {
+            **table,
             "TASK_QUEUE_URL": tasks,
             "LIST_SHARDS": config["listShards"],
             "SWEEP_BEHIND_SECONDS": "120",
         },
         "process-tasks": {
+            **table,
             "TASK_QUEUE_URL": tasks,
             "DEAD_LETTER_QUEUE_URL": dead_letters,
             "MAX_RETRIES": config["maxRetries"],
@@ -248,16 +261,23 @@ def test_environment_carries_the_settings(program: Program, stack: str) -> None:
             "TASK_RETENTION_DAYS": config["taskRetentionDays"],
         },
         "monitor-dlq": {
+            **table,
             "DEAD_LETTER_QUEUE_URL": dead_letters,
             "TASK_RETENTION_DAYS": config["taskRetentionDays"],
         },
+        "notify-clients": {
+            "CONNECTIONS_TABLE": connections,
+            "CONNECTIONS_URL": LIVE_URL.replace("wss", "https"),
+        },
+        "track-connections": {"CONNECTIONS_TABLE": connections},
+        "dashboard": {"WEBSOCKET_URL": LIVE_URL},
     }
+    assert own.keys() == set(FUNCTIONS)
     for name, variables in own.items():
         assert program.inputs(FUNCTION, name)["environment"]["variables"] == {
             "POWERTOOLS_SERVICE_NAME": name,
             "POWERTOOLS_LOG_LEVEL": "INFO",
             "POWERTOOLS_METRICS_NAMESPACE": f"tasks-{stack}",
-            "TASKS_TABLE": table,
             **variables,
         }
 
@@ -268,6 +288,9 @@ def test_environment_carries_the_settings(program: Program, stack: str) -> None:
 def test_each_role_allows_exactly_what_its_function_does(program: Program, stack: str) -> None:
     table, tasks = table_arn(stack), queue_arn(stack, "task-queue")
     dead_letters = queue_arn(stack, "dead-letter-queue")
+    connections = ARN.format("dynamodb", f"table/tasks-{stack}-connections")
+    live = ARN.format("execute-api", f"tasks-{stack}-live-api/live")
+    push = {"execute-api:ManageConnections"}
     polling = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
     called = {"sqs:ReceiveMessage", "sqs:DeleteMessage"}
     own = {
@@ -304,7 +327,22 @@ def test_each_role_allows_exactly_what_its_function_does(program: Program, stack
             table: {"dynamodb:GetItem", "dynamodb:PartiQLUpdate"},
             dead_letters: {"sqs:ChangeMessageVisibility"} | (polling if stack == "local" else called),
         },
+        "notify-clients": {
+            f"{table}/stream/2026-11-22T00:00:00.000": {
+                "dynamodb:DescribeStream",
+                "dynamodb:GetRecords",
+                "dynamodb:GetShardIterator",
+            },
+            f"{table}/stream/*": {"dynamodb:ListStreams"},
+            connections: {"dynamodb:Query", "dynamodb:DeleteItem"},
+            f"{live}/POST/@connections/*": push,
+            f"{live}/DELETE/@connections/*": push,
+            queue_arn(stack, "untold-updates"): {"sqs:SendMessage"},
+        },
+        "track-connections": {connections: {"dynamodb:PutItem", "dynamodb:DeleteItem"}},
+        "dashboard": {},
     }
+    assert own.keys() == set(FUNCTIONS)
     for name, grants in own.items():
         logs = ARN.format("logs", f"log-group:/aws/lambda/tasks-{stack}-{name}:*")
         assert granted(program, name) == {**grants, logs: {"logs:CreateLogStream", "logs:PutLogEvents"}}
@@ -320,12 +358,17 @@ def test_no_role_has_other_rights_than_its_one_policy(program: Program) -> None:
     assert not [r for r in program.resources if "olicyAttachment" in r["type"]]
 
 
-def test_no_wildcard_but_the_streams_of_a_log_group(program: Program) -> None:
+def test_no_wildcard_but_where_names_are_made_later(program: Program, stack: str) -> None:
+    """The streams of a log group, of a table; the connections of an API."""
+    api = ARN.format("execute-api", f"tasks-{stack}-live-api/live/{{}}/@connections/*")
     for name in FUNCTIONS:
-        for resource, actions in granted(program, name).items():
-            assert not [action for action in actions if "*" in action]
-            own_logs = resource.endswith(f":log-group:/aws/lambda/{program.inputs(FUNCTION, name)['name']}:*")
-            assert "*" not in resource or (own_logs and resource.count("*") == 1)
+        own_logs = ARN.format("logs", f"log-group:/aws/lambda/{program.inputs(FUNCTION, name)['name']}:*")
+        made_later = {own_logs}
+        if name == "notify-clients":
+            made_later |= {f"{table_arn(stack)}/stream/*", api.format("POST"), api.format("DELETE")}
+        grants = granted(program, name)
+        assert not [action for actions in grants.values() for action in actions if "*" in action]
+        assert {resource for resource in grants if "*" in resource} == made_later
     for permission in program.of_type(PERMISSION):
         assert "*" not in permission["inputs"]["sourceArn"]
 
@@ -363,7 +406,7 @@ def test_schedule_starts_the_monitor(stack: str) -> None:
         "principal": "events.amazonaws.com",
         "sourceArn": ARN.format("events", f"rule/{rule['name']}"),
     }
-    assert [source["name"] for source in program.of_type(EVENT_SOURCE)] == ["process-tasks"]
+    assert "monitor-dlq" not in [source["name"] for source in program.of_type(EVENT_SOURCE)]
 
 
 def test_dead_letters_start_the_monitor_in_the_local_stack() -> None:
@@ -383,6 +426,29 @@ def test_the_sweep_runs_every_minute_and_ends_before_the_next(program: Program, 
     assert program.inputs(FUNCTION, "sweep-tasks")["timeout"] <= 60
 
 
+def test_changes_of_records_alone_reach_who_tells_clients_and_no_shard_is_ever_blocked(
+    program: Program, stack: str
+) -> None:
+    table = program.inputs(TABLE, "tasks")
+    assert (table["streamEnabled"], table["streamViewType"]) == (True, "NEW_IMAGE")
+    source = program.inputs(EVENT_SOURCE, "notify-clients")
+    assert source["eventSourceArn"] == f"{table_arn(stack)}/stream/2026-11-22T00:00:00.000"
+    assert source["functionName"] == ARN.format("lambda", f"function:tasks-{stack}-notify-clients")
+    assert (source["startingPosition"], source["batchSize"]) == ("LATEST", 100)
+    [pattern] = source["filterCriteria"]["filters"]
+    assert json.loads(pattern["pattern"]) == {
+        "eventName": ["INSERT", "MODIFY"],
+        "dynamodb": {"Keys": {"part": {"S": ["state"]}}},
+    }
+    assert source["functionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert source["bisectBatchOnFunctionError"] is True
+    assert source["maximumRetryAttempts"] == 3
+    assert source["maximumRecordAgeInSeconds"] == 60
+    assert source["destinationConfig"] == {
+        "onFailure": {"destinationArn": queue_arn(stack, "untold-updates")}
+    }
+
+
 def test_no_event_source_breaks_a_rule_of_aws(program: Program) -> None:
     visibility = {
         queue_arn_: queue["visibilityTimeoutSeconds"]
@@ -393,7 +459,8 @@ def test_no_event_source_breaks_a_rule_of_aws(program: Program) -> None:
         ARN.format("lambda", f"function:{function['name']}"): function["timeout"]
         for function in (resource["inputs"] for resource in program.of_type(FUNCTION))
     }
-    for source in (resource["inputs"] for resource in program.of_type(EVENT_SOURCE)):
+    sources = [resource["inputs"] for resource in program.of_type(EVENT_SOURCE)]
+    for source in [source for source in sources if ":sqs:" in source["eventSourceArn"]]:
         window = source["maximumBatchingWindowInSeconds"]
         assert source["batchSize"] <= 10 or window >= 1
         assert 2 <= source["scalingConfig"]["maximumConcurrency"] <= 1000
@@ -408,12 +475,19 @@ def test_routes_call_their_functions(program: Program, stack: str) -> None:
         f"integrations/{integration['name']}-id": integration["inputs"]
         for integration in program.of_type(INTEGRATION)
     }
+    # A WebSocket event has but one format.
+    live = targets.pop("integrations/track-connections-id")
     routes = {
         route["inputs"]["routeKey"]: targets[route["inputs"]["target"]]["integrationUri"].split("/")[-2]
         for route in program.of_type(ROUTE)
+        if route["inputs"]["apiId"] == "api-id"
     }
     read = f"tasks-{stack}-read-tasks"
+    page = f"tasks-{stack}-dashboard"
+    assert live["integrationUri"].split("/")[-2] == f"tasks-{stack}-track-connections"
     assert routes == {
+        "GET /": page,
+        "POST /live": page,
         "POST /tasks": f"tasks-{stack}-submit-tasks",
         "POST /tasks/batch": f"tasks-{stack}-submit-tasks",
         "GET /tasks": read,
@@ -433,7 +507,13 @@ def test_each_route_may_call_its_function_and_no_other_caller_may(program: Progr
         if permission["inputs"]["principal"] == "apigateway.amazonaws.com"
     }
     stage = ARN.format("execute-api", f"tasks-{stack}-api/$default/")
+    live = ARN.format("execute-api", f"tasks-{stack}-live-api/live/")
+    track = f"tasks-{stack}-track-connections"
     assert {arn.removeprefix(stage): inputs["function"] for arn, inputs in permissions.items()} == {
+        f"{live}$default": track,
+        f"{live}$disconnect": track,
+        "GET/": f"tasks-{stack}-dashboard",
+        "POST/live": f"tasks-{stack}-dashboard",
         "POST/tasks": f"tasks-{stack}-submit-tasks",
         "POST/tasks/batch": f"tasks-{stack}-submit-tasks",
         "GET/tasks": f"tasks-{stack}-read-tasks",
@@ -443,9 +523,33 @@ def test_each_route_may_call_its_function_and_no_other_caller_may(program: Progr
     }
 
 
-def test_stage_deploys_itself_and_throttles(program: Program) -> None:
-    stage = program.inputs(STAGE, "api")
-    assert stage["name"] == "$default"
+def test_a_frame_of_a_client_is_answered(program: Program) -> None:
+    """The gateway passes an answer on only where the route has a response."""
+    api = program.inputs(API, "live-api")
+    assert (api["protocolType"], api["routeSelectionExpression"]) == ("WEBSOCKET", "$request.body.action")
+    routes = {
+        route["inputs"]["routeKey"]: route
+        for route in program.of_type(ROUTE)
+        if route["inputs"]["apiId"] == "live-api-id"
+    }
+    assert routes.keys() == {"$default", "$disconnect"}
+    assert routes["$default"]["inputs"]["routeResponseSelectionExpression"] == "$default"
+    [response] = program.of_type(ROUTE_RESPONSE)
+    assert response["inputs"]["routeId"] == f"{routes['$default']['name']}-id"
+    assert response["inputs"]["routeResponseKey"] == "$default"
+
+
+def test_connections_are_kept_until_their_time_to_live(program: Program, stack: str) -> None:
+    table = program.inputs(TABLE, "connections")
+    assert table["name"] == f"tasks-{stack}-connections"
+    assert (table["hashKey"], table["rangeKey"]) == ("state", "connectionId")
+    assert table["ttl"] == {"attributeName": "expiresAt", "enabled": True}
+
+
+@pytest.mark.parametrize(("api", "name"), [("api", "$default"), ("live-api", "live")])
+def test_stage_deploys_itself_and_throttles(program: Program, api: str, name: str) -> None:
+    stage = program.inputs(STAGE, api)
+    assert stage["name"] == name
     assert stage["autoDeploy"] is True
     assert stage["defaultRouteSettings"] == {"throttlingRateLimit": 100, "throttlingBurstLimit": 200}
 
@@ -459,7 +563,9 @@ def test_no_other_origin_may_call_the_api_unless_configured(program: Program) ->
 
 def test_outputs(program: Program, stack: str) -> None:
     assert program.outputs == {
+        "dashboardUrl": f"https://tasks-{stack}-api.execute-api.eu-north-1.amazonaws.com/",
         "apiUrl": f"https://tasks-{stack}-api.execute-api.eu-north-1.amazonaws.com",
+        "webSocketUrl": LIVE_URL,
         "tasksTableName": f"tasks-{stack}-tasks",
         "taskQueueUrl": queue_url(stack, "task-queue"),
         "deadLetterQueueUrl": queue_url(stack, "dead-letter-queue"),
@@ -506,6 +612,9 @@ def test_settings_reach_what_they_configure() -> None:
         "submit-tasks",
         "read-tasks",
         "retry-tasks",
+        "notify-clients",
+        "track-connections",
+        "dashboard",
     }
     assert all(f["inputs"]["architectures"] == ["x86_64"] for f in program.of_type(FUNCTION))
     assert queue["messageRetentionSeconds"] == 3 * 24 * 60 * 60

@@ -2,33 +2,101 @@
 
 from __future__ import annotations
 
+import io
+import json
+import zipfile
+from pathlib import Path
 from typing import Any
 
 import boto3
 
 from local.config import DEFAULT_REGION
 from local.emulator import Emulator
+from tests.waiting import wait_for
+
+
+def client(emulator: Emulator, service: str) -> Any:
+    clients: Any = boto3
+    return clients.client(
+        service,
+        endpoint_url=emulator.endpoint_url,
+        region_name=DEFAULT_REGION,
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+
+
+def create_table(dynamodb: Any) -> str:
+    """A table; returns the ARN of its stream."""
+    table = dynamodb.create_table(
+        TableName="streamed",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
+    )
+    return table["TableDescription"]["LatestStreamArn"]
+
+
+def create_function(emulator: Emulator, name: str, source: str, event_source: str, **mapping: Any) -> None:
+    """A function with a trigger."""
+    package = io.BytesIO()
+    with zipfile.ZipFile(package, "w") as archive:
+        archive.writestr("function.py", source)
+    functions = client(emulator, "lambda")
+    functions.create_function(
+        FunctionName=name,
+        Role="arn:aws:iam::000000000000:role/any",
+        Runtime="python3.13",
+        Handler="function.handler",
+        Code={"ZipFile": package.getvalue()},
+        Timeout=60,
+    )
+    functions.create_event_source_mapping(EventSourceArn=event_source, FunctionName=name, **mapping)
+
+
+WAITING = """
+import pathlib, time
+def handler(event, context):
+    pathlib.Path({seen!r}).write_text(str(len(event["Records"])))
+    while not pathlib.Path({free!r}).exists():
+        time.sleep(0.02)
+"""
+NOTING = """
+import pathlib
+def handler(event, context):
+    pathlib.Path({seen!r}).touch()
+"""
+
+
+def test_a_slow_reader_of_a_stream_keeps_no_message_of_a_queue_waiting(tmp_path: Path) -> None:
+    changed, received, free = tmp_path / "changed", tmp_path / "received", tmp_path / "free"
+    with Emulator(0, DEFAULT_REGION) as emulator:
+        emulator.wait_until_ready()
+        dynamodb, sqs = client(emulator, "dynamodb"), client(emulator, "sqs")
+        stream = create_table(dynamodb)
+        queue = sqs.create_queue(QueueName="queue")["QueueUrl"]
+        source = WAITING.format(seen=str(changed), free=str(free))
+        create_function(emulator, "reader", source, stream, StartingPosition="LATEST")
+        queue_arn = f"arn:aws:sqs:{DEFAULT_REGION}:000000000000:queue"
+        create_function(emulator, "worker", NOTING.format(seen=str(received)), queue_arn)
+        for number in ("1", "2"):
+            dynamodb.put_item(TableName="streamed", Item={"id": {"S": number}})
+        wait_for(changed.exists, "a change")
+        sqs.send_message(QueueUrl=queue, MessageBody=json.dumps({}))
+        wait_for(received.exists, "a message while the reader of the stream is busy")
+        free.touch()
+        # What changes meanwhile and afterwards is read as well, in its order.
+        changed.unlink()
+        dynamodb.put_item(TableName="streamed", Item={"id": {"S": "3"}})
+        wait_for(changed.exists, "a further change")
 
 
 def test_writes_by_partiql_reach_the_stream_of_the_table() -> None:
     with Emulator(0, DEFAULT_REGION) as emulator:
         emulator.wait_until_ready()
-        options: dict[str, Any] = {
-            "endpoint_url": emulator.endpoint_url,
-            "region_name": DEFAULT_REGION,
-            "aws_access_key_id": "test",
-            "aws_secret_access_key": "test",
-        }
-        clients: Any = boto3
-        dynamodb = clients.client("dynamodb", **options)
-        streams = clients.client("dynamodbstreams", **options)
-        arn = dynamodb.create_table(
-            TableName="streamed",
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-            StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
-        )["TableDescription"]["LatestStreamArn"]
+        dynamodb, streams = client(emulator, "dynamodb"), client(emulator, "dynamodbstreams")
+        arn = create_table(dynamodb)
         answers = dynamodb.batch_execute_statement(
             Statements=[
                 {"Statement": "INSERT INTO \"streamed\" VALUE {'id': 'a', 'n': 1}"},

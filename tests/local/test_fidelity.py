@@ -247,9 +247,11 @@ def test_a_function_that_cannot_start_has_no_snapshot() -> None:
         snapshot({"State": "Pending"}, {"State": "Failed", "StateReason": "No module named 'nothing'"})
 
 
-def test_an_api_that_is_no_http_api_is_refused() -> None:
-    with pytest.raises(UnsupportedError, match="protocolType: WEBSOCKET is not known"):
-        create("aws:apigatewayv2/api:Api", {"protocolType": "WEBSOCKET"})
+def test_an_api_of_another_protocol_is_refused() -> None:
+    with pytest.raises(
+        UnsupportedError, match="protocolType: MQTT is not known locally; known: HTTP, WEBSOCKET"
+    ):
+        create("aws:apigatewayv2/api:Api", {"protocolType": "MQTT"})
 
 
 def test_two_properties_that_cannot_share_a_parameter_are_a_fault_of_the_rules() -> None:

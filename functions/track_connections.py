@@ -1,0 +1,40 @@
+"""WebSocket clients -> what they want to hear of: answers each of their frames, and forgets those that have left."""
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from tasklib import aws
+from tasklib.connections import ConnectionStore
+from tasklib.http_api import Problem
+from tasklib.validation import read_frame
+
+_connections = ConnectionStore(aws.dynamodb(), os.environ["CONNECTIONS_TABLE"])
+
+
+def handler(event: Mapping[str, Any], _context: Any) -> dict[str, Any]:
+    """What the gateway sends back to the client."""
+    connection_id = event["requestContext"]["connectionId"]
+    try:
+        if event["requestContext"]["routeKey"] == "$disconnect":
+            _connections.unsubscribe(connection_id)
+            answer = {}
+        else:
+            answer = _answer(connection_id, event.get("body") or "")
+    except Exception as error:  # noqa: BLE001 - the last line: every error becomes an answer
+        answer = {"problem": Problem.of(error).body()}
+    return {"statusCode": 200, "body": json.dumps(answer, separators=(",", ":"))}
+
+
+def _answer(connection_id: str, body: str) -> dict[str, Any]:
+    frame = read_frame(body)
+    match frame.action:
+        case "subscribe":
+            _connections.subscribe(connection_id, frame.task_ids)
+            return {"subscribed": "all" if frame.task_ids is None else frame.task_ids}
+        case "unsubscribe":
+            _connections.unsubscribe(connection_id)
+            return {"unsubscribed": True}
+        case "ping":
+            return {"pong": True}

@@ -1,0 +1,116 @@
+"""The WebSocket API by which clients hear of changes."""
+
+import pulumi
+import pulumi_aws as aws
+
+from infra.function import Function
+from infra.grants import Grant
+
+#: A WebSocket API has no stage without a name.
+_STAGE = "live"
+
+
+class WebSocketApi(pulumi.ComponentResource):
+    """An API Gateway WebSocket API: one function answers every frame and hears of every end.
+
+    Attributes:
+        url: Output, where clients connect.
+        connections_url: Output, where functions push to a connection.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        prefix: str,
+        description: str,
+        throttle_rate: int,
+        throttle_burst: int,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare the API and its stage; routes follow by `route`, since their function needs to know neither.
+
+        Args:
+            name: Logical name; with ``prefix`` also the API's name.
+            prefix: Start of all physical names of this stack.
+            description: What the API does, for people in the AWS console.
+            throttle_rate: Connects and frames per second that are accepted in the long run.
+            throttle_burst: The same at one moment.
+            opts: Options of the component.
+        """
+        super().__init__("tasks:infra:WebSocketApi", name, None, opts)
+        self._name = name
+        self._api = aws.apigatewayv2.Api(
+            name,
+            name=f"{prefix}-{name}",
+            description=description,
+            protocol_type="WEBSOCKET",
+            # Every frame takes the default route; the expression has to be there.
+            route_selection_expression="$request.body.action",
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        stage = aws.apigatewayv2.Stage(
+            name,
+            name=_STAGE,
+            api_id=self._api.id,
+            auto_deploy=True,
+            default_route_settings={
+                "throttling_rate_limit": throttle_rate,
+                "throttling_burst_limit": throttle_burst,
+            },
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self.url = stage.invoke_url
+        # The same place by the same protocol without its web socket: wss is for https what ws is for http.
+        self.connections_url = self.url.apply(lambda url: url.replace("ws", "http", 1))
+        self.register_outputs({"url": self.url})
+
+    def answer_with(self, function: Function) -> None:
+        """Let a function answer every frame, and tell it of every connection that has ended."""
+        child = pulumi.ResourceOptions(parent=self)
+        integration = aws.apigatewayv2.Integration(
+            function.pulumi_resource_name,
+            api_id=self._api.id,
+            integration_type="AWS_PROXY",
+            integration_method="POST",
+            integration_uri=function.invoke_arn,
+            content_handling_strategy="CONVERT_TO_TEXT",
+            opts=child,
+        )
+        for route_key in ("$default", "$disconnect"):
+            route_name = f"{self._name}-{route_key.strip('$')}"
+            two_way = route_key == "$default"
+            route = aws.apigatewayv2.Route(
+                route_name,
+                api_id=self._api.id,
+                route_key=route_key,
+                target=pulumi.Output.concat("integrations/", integration.id),
+                route_response_selection_expression="$default" if two_way else None,
+                opts=child,
+            )
+            if two_way:
+                # Without it the gateway keeps the function's answers to itself.
+                aws.apigatewayv2.RouteResponse(
+                    route_name,
+                    api_id=self._api.id,
+                    route_id=route.id,
+                    route_response_key="$default",
+                    opts=child,
+                )
+            function.permit(
+                route_name,
+                statement_id=route_name,
+                principal="apigateway.amazonaws.com",
+                source_arn=pulumi.Output.concat(self._api.execution_arn, "/", _STAGE, "/", route_key),
+                opts=child,
+            )
+
+    def grant_push(self) -> Grant:
+        """Permission to push to connections, and to end them."""
+        return Grant(
+            ("execute-api:ManageConnections",),
+            tuple(
+                pulumi.Output.concat(self._api.execution_arn, "/", _STAGE, "/", method, "/@connections/*")
+                for method in ("POST", "DELETE")
+            ),
+        )

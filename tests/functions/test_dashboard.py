@@ -1,0 +1,99 @@
+"""The page as the API serves it, and where to connect for live updates."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from .conftest import lambda_context
+
+URL = "wss://abc.execute-api.eu-west-1.amazonaws.com/live"
+Ask = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def ask(monkeypatch: pytest.MonkeyPatch, load: Callable[[str], ModuleType]) -> Ask:
+    monkeypatch.setenv("WEBSOCKET_URL", URL)
+    module = load("dashboard")
+
+    def ask(route: str, query: dict[str, str] | None = None) -> dict[str, Any]:
+        method, path = route.split()
+        event = {
+            "routeKey": route,
+            "rawPath": path,
+            "requestContext": {"http": {"method": method}, "requestId": "r"},
+            "queryStringParameters": query,
+        }
+        return module.handler(event, lambda_context())
+
+    return ask
+
+
+def test_the_page_is_served_with_a_policy_that_allows_its_own_script_and_style_alone(ask: Ask) -> None:
+    answer = ask("GET /", {"utm_source": "mail"})
+    assert answer["statusCode"] == 200
+    headers = answer["headers"]
+    assert headers["content-type"] == "text/html; charset=utf-8"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+    page = Page()
+    page.feed(answer["body"])
+    assert dict(part.split(" ", 1) for part in headers["content-security-policy"].split("; ")) == {
+        "default-src": "'none'",
+        "script-src": digest(page.text["script"]),
+        "style-src": digest(page.text["style"]),
+        "img-src": "data:",
+        "connect-src": "'self' wss://abc.execute-api.eu-west-1.amazonaws.com",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "frame-ancestors": "'none'",
+    }
+
+
+def test_the_page_names_no_other_host_and_holds_nothing_that_its_policy_forbids(ask: Ask) -> None:
+    body: str = ask("GET /")["body"]
+    page = Page()
+    page.feed(body)
+    assert [name for name in page.attributes if name == "style" or name.startswith("on")] == []
+    assert re.findall(r"\b(?:https?|wss?)://[^\s\"'`]+", body) in ([], ["http://www.w3.org/2000/svg"])
+    assert not re.search(r"\.innerHTML|\.outerHTML|insertAdjacentHTML|document\.write|\beval\(", body)
+
+
+def test_a_client_is_told_where_to_connect(ask: Ask) -> None:
+    answer = ask("POST /live")
+    assert answer["statusCode"] == 200
+    assert json.loads(answer["body"]) == {"webSocketUrl": URL}
+    assert answer["headers"]["cache-control"] == "no-store"
+    assert ask("POST /live", {"x": "1"})["statusCode"] == 400
+
+
+def digest(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+class Page(HTMLParser):
+    """The text of each element that has only text in the page, and the names of all attributes."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.attributes: list[str] = []
+        self.text: dict[str, str] = {}
+        self._open = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [name for name, _ in attrs]
+        self._open = tag
+
+    def handle_data(self, data: str) -> None:
+        if self._open in ("script", "style"):
+            assert self._open not in self.text
+            self.text[self._open] = data
+            self._open = ""

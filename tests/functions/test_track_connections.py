@@ -1,0 +1,108 @@
+"""What WebSocket clients ask for, and what they are answered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import pytest
+from tasklib import clock
+
+from .conftest import Stack, lambda_context
+from .wire import FOREVER, Wire
+
+Say = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def say(stack: Stack, load: Callable[[str], ModuleType]) -> Say:
+    module = load("track_connections")
+
+    def say(frame: object, connection_id: str = "c1", route: str = "$default") -> dict[str, Any]:
+        event = {
+            "requestContext": {"routeKey": route, "connectionId": connection_id},
+            "body": frame if isinstance(frame, str) else json.dumps(frame),
+        }
+        answer = module.handler(event, lambda_context())
+        assert answer["statusCode"] == 200
+        return json.loads(answer["body"])
+
+    return say
+
+
+def subscriptions(stack: Stack) -> dict[str, frozenset[str] | None]:
+    return {one.connection_id: one.task_ids for one in stack.connections.subscriptions()}
+
+
+def test_a_client_subscribes_to_all_tasks_or_to_some_and_unsubscribes(stack: Stack, say: Say) -> None:
+    assert say({"action": "subscribe"}) == {"subscribed": "all"}
+    assert say({"action": "subscribe", "taskIds": ["a", "b", "a"]}, "c2") == {"subscribed": ["a", "b"]}
+    assert subscriptions(stack) == {"c1": None, "c2": {"a", "b"}}
+    assert say({"action": "subscribe", "taskIds": ["c"]}) == {"subscribed": ["c"]}
+    assert say({"action": "subscribe"}, "c2") == {"subscribed": "all"}
+    assert subscriptions(stack) == {"c1": {"c"}, "c2": None}
+    assert say({"action": "unsubscribe"}) == {"unsubscribed": True}
+    assert say({"action": "unsubscribe"}) == {"unsubscribed": True}
+    assert subscriptions(stack) == {"c2": None}
+
+
+def test_a_ping_is_answered_and_costs_no_call(say: Say, wire: Wire) -> None:
+    assert say({"action": "ping"}) == {"pong": True}
+    assert wire.calls() == {}
+
+
+def test_a_connection_that_has_ended_is_forgotten(stack: Stack, say: Say) -> None:
+    say({"action": "subscribe"})
+    say({"action": "subscribe"}, "c2")
+    say("", route="$disconnect")
+    say("", "never subscribed", route="$disconnect")
+    assert subscriptions(stack) == {"c2": None}
+
+
+def test_a_subscription_ends_by_itself_some_time_after_its_connection_must_have(
+    stack: Stack, say: Say
+) -> None:
+    say({"action": "subscribe"})
+    (item,) = stack.dynamodb.scan(TableName=stack.connections_table)["Items"]
+    left = int(item["expiresAt"].get("N", 0)) * 1000 - clock.now()
+    assert 2 * 3_600_000 < left < 3 * 3_600_000
+
+
+@pytest.mark.parametrize(
+    ("frame", "field", "message"),
+    [
+        ("nonsense", "body", "is not JSON"),
+        ("", "body", "is not JSON"),
+        ("[" * 100_000, "body", "is not JSON"),
+        ("[]", "body", "is an array; it must be a JSON object"),
+        ("{}", "action", "is missing; it must be subscribe, unsubscribe or ping"),
+        ({"action": "shout"}, "action", "is 'shout'; it must be subscribe, unsubscribe or ping"),
+        ({"action": 1}, "action", "is 1; it must be subscribe, unsubscribe or ping"),
+        ({"action": "ping", "taskIds": ["a"]}, "taskIds", "is not a field of a frame that asks to ping"),
+        ({"action": "subscribe", "ids": []}, "ids", "is not a field of a frame that asks to subscribe"),
+        ({"action": "subscribe", "taskIds": "a"}, "taskIds", "is a string; it must be an array of 1 to 100"),
+        ({"action": "subscribe", "taskIds": None}, "taskIds", "is null; it must be an array of 1 to 100"),
+        ({"action": "subscribe", "taskIds": []}, "taskIds", "holds 0 task IDs; it must be 1 to 100"),
+        ({"action": "subscribe", "taskIds": ["a"] * 101}, "taskIds", "holds 101 task IDs"),
+        ({"action": "subscribe", "taskIds": ["a", "b c"]}, "taskIds[1]", "is 'b c'; it must be 1 to 128 of"),
+        ({"action": "subscribe", "taskIds": [7]}, "taskIds[0]", "is 7; it must be 1 to 128 of"),
+    ],
+)
+def test_a_bad_frame_is_answered_with_what_is_wrong(
+    stack: Stack, say: Say, frame: object, field: str, message: str
+) -> None:
+    problem = say(frame)["problem"]
+    assert problem["status"] == 400
+    (error,) = problem["errors"]
+    assert error["field"] == field
+    assert error["message"].startswith(message)
+    assert subscriptions(stack) == {}
+
+
+def test_without_an_answer_of_aws_the_client_may_ask_again(stack: Stack, say: Say, wire: Wire) -> None:
+    wire.refuse("PutItem", code="InternalServerError", times=FOREVER)
+    problem = say({"action": "subscribe"})["problem"]
+    assert (problem["status"], problem["title"]) == (503, "Service Unavailable")
+    assert subscriptions(stack) == {}
