@@ -50,7 +50,7 @@ def create_function(emulator: Emulator, name: str, source: str, event_source: st
         Runtime="python3.13",
         Handler="function.handler",
         Code={"ZipFile": package.getvalue()},
-        Timeout=60,
+        Timeout=900,  # longer than a test is patient
     )
     functions.create_event_source_mapping(EventSourceArn=event_source, FunctionName=name, **mapping)
 
