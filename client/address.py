@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import ssl
+from typing import NamedTuple
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
@@ -53,6 +55,39 @@ class LoopbackTransport(httpx.AsyncHTTPTransport):
                 extensions={**request.extensions, "sni_hostname": host},
             )
         return await super().handle_async_request(request)
+
+
+class WebSocketRoute(NamedTuple):
+    """How to reach the host of a WebSocket URL.
+
+    Attributes:
+        host: to connect to in place of the URL's; None for the URL's own.
+        proxy: the URL of the proxy to go through, if any.
+    """
+
+    host: str | None
+    proxy: str | None
+
+
+def web_socket_route(url: str) -> WebSocketRoute:
+    """The way to a ws or wss URL: as HTTP goes to the same host, and through the same proxy.
+
+    Raises:
+        ValueError: it is no ws or wss URL of a host; the message says what is wrong.
+    """
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise ValueError(f"{url!r} is not a URL: {error}") from None
+    if parsed.scheme not in ("ws", "wss") or not parsed.host:
+        raise ValueError(f"{url!r} must start with ws:// or wss:// and a host name")
+    if _is_loopback(parsed.host):
+        return WebSocketRoute("127.0.0.1" if _is_below_localhost(parsed.host) else None, None)
+    if proxy_bypass(parsed.netloc.decode("ascii")):
+        return WebSocketRoute(None, None)
+    proxies = getproxies()
+    proxy = proxies.get("https" if parsed.scheme == "wss" else "http") or proxies.get("all")
+    return WebSocketRoute(None, proxy if not proxy or "://" in proxy else f"http://{proxy}")
 
 
 def _is_below_localhost(host: str) -> bool:

@@ -16,11 +16,18 @@ UNREACHED = {
 }
 
 
+STAYS = "Try again; if it stays so, look at the stack's WebSocket API and the logs of its function."
+
+
 def explain(error: TasksError, url: str) -> str:
     """One line on why a run against `url` was given up."""
     match error:
         case NoAnswerError():
-            return f"could not reach {url} ({error.kind}: {error}): {UNREACHED[error.kind]}"
+            return f"could not reach {error.live_url or url} ({error.kind}: {error}): {UNREACHED[error.kind]}"
+        case TasksError(live_url=str(live_url)):
+            return (
+                f"{live_url}, where {url} sends for live updates, answered {str(error).rstrip('.')}. {STAYS}"
+            )
         case BadAnswerError():
             return f"{url} answered {error}: this is another service. Use {API_URL}, stage path included."
         case StatusError():

@@ -5,6 +5,8 @@
         task = await tasks.get(task.task_id)
         print(task.status, task.attempts)
         results = await tasks.submit_batch([Submission(answer="hello"), Submission(payload={"n": 1})])
+        async for update in tasks.watch():
+            print(update.task_id, update.status)
 
 The data classes are those of `client.task`. Every failure is a `client.errors.TasksError`; nothing of httpx
 comes through.
@@ -14,7 +16,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple, Self, TypeVar
@@ -25,8 +28,12 @@ import httpx
 
 from client import address
 from client.batch import BatchResult, read_results
+from client.channel import Channel, Timing, open_channel
 from client.errors import BadAnswerError, NoAnswerError, excerpt, from_answer, from_transport
+from client.fields import fields_of, required
+from client.live import Event, Live
 from client.task import Page, Submission, Task
+from client.update import Update
 
 #: Seconds for a whole request. The gateway gives up on a function after 30, and its answer is awaited.
 REQUEST_TIMEOUT_SECONDS = 32.0
@@ -36,6 +43,9 @@ CONNECT_TIMEOUT_SECONDS = 5.0
 
 #: Bytes read of an answer. The gateway sends at most 10 MB.
 MAX_ANSWER_BYTES = 10 * 1024 * 1024
+
+#: Of `watch`, as the API's gateway wants it.
+USUAL_TIMING = Timing()
 
 AnswerT = TypeVar("AnswerT")
 
@@ -136,8 +146,9 @@ class TasksClient:
         """Submit 1 to 100 tasks in one request and return what became of each, in their order.
 
         Each has a result of its own: the task as accepted, or as it is now when it was submitted before; or
-        the StatusError that `submit` would raise, here returned. 503 among these is transient: that task
-        was not stored. In a list or batch the API leaves out data and results of over 1 KB.
+        the StatusError that `submit` would raise, here returned. 503 among these is transient, and that task
+        may have been stored: repeat it under its ID. In a list or batch the API leaves out data and results of
+        over 1 KB.
 
         Args:
             submissions: the tasks; IDs are made here where there are none.
@@ -218,6 +229,47 @@ class TasksClient:
             if cursor is None:
                 return
 
+    def watch(
+        self,
+        task_ids: Sequence[str] | None = None,
+        *,
+        timing: Timing = USUAL_TIMING,
+        notify: Callable[[Event], None] = lambda _: None,
+    ) -> AsyncGenerator[Update]:
+        """Follow tasks live: first where they stand, then every change, without end.
+
+        A task's updates come in their order; of changes that follow each other at once some may be missing,
+        never the last one. Lost connections are made anew, and what was missed meanwhile is read: of all
+        tasks, as far as it is among the newest 1,000. An update that is lost on the way is about a minute late.
+
+        Leave it by `break` inside of `contextlib.aclosing`, or by cancelling the task that reads it.
+
+        Args:
+            task_ids: the tasks, 1 to 100; those that are not there yet are waited for. None for all, which
+                begins with the newest 20.
+            timing: when to ping and to connect again.
+            notify: told when the connection is there, when it is lost, and of task IDs that are not there.
+
+        Raises:
+            ValueError: there are no task IDs in `task_ids`, or too many; raised by this call itself.
+            StatusError, NoAnswerError, BadAnswerError: the first connection, or the first read of the tasks,
+                fails. Nothing is raised later on.
+        """
+        return Live(self, task_ids, timing=timing, notify=notify).updates()
+
+    @asynccontextmanager
+    async def channel(self, timing: Timing) -> AsyncGenerator[Channel]:
+        """A new connection for live updates; what `watch` is made of.
+
+        Raises:
+            StatusError, NoAnswerError, BadAnswerError: there is none to be had.
+        """
+        # Asked for before each connection: the address may hold a ticket for this one.
+        answer = await self._ask("POST", "/live", {})
+        url = answer.read(_web_socket_url, "the address of live updates")
+        async with open_channel(url, self._tls, timing) as channel:
+            yield channel
+
     async def _task(self, method: str, path: str, task_id: str, body: object = None) -> Task:
         answer = await self._ask(method, path, body)
         task = answer.read(Task.from_json, "a task")
@@ -254,3 +306,7 @@ class TasksClient:
             finally:
                 self._idle.append(connection)
         return _Answer(response.status_code, response.headers, bytes(received))
+
+
+def _web_socket_url(value: object) -> str:
+    return required(fields_of(value), "webSocketUrl", str)

@@ -21,10 +21,22 @@ Answer = TypeVar("Answer")
 
 def delays() -> Iterator[float]:
     """Seconds to wait before each repeat, without end; spread by 30 % so that clients do not stay in step."""
-    delay = BASE_SECONDS
+    return _spread(BASE_SECONDS, LONGEST_SECONDS, 0.7, 1.3)
+
+
+def fully_spread_delays(base: float, longest: float) -> Iterator[float]:
+    """Seconds to wait before each new connection, without end: anything up to `base`, doubled up to `longest`.
+
+    The clients of a server that went away all lose it at once; spread so widely, they do not come back at once.
+    """
+    return _spread(base, longest, 0, 1)
+
+
+def _spread(base: float, longest: float, low: float, high: float) -> Iterator[float]:
+    delay = base
     while True:
-        yield delay * random.uniform(0.7, 1.3)  # noqa: S311 - nobody gains by guessing it
-        delay = min(2 * delay, LONGEST_SECONDS)
+        yield delay * random.uniform(low, high)  # noqa: S311 - nobody gains by guessing it
+        delay = min(2 * delay, longest)
 
 
 async def repeat(

@@ -15,11 +15,14 @@ from client.address import base_url
 from client.advice import explain
 from client.api import REQUEST_TIMEOUT_SECONDS, TasksClient
 from client.batch import MAX_BATCH
+from client.live import MAX_WATCHED
 from client.load import LoadReport, load
-from client.report import Advance, Report
+from client.report import Advance, Report, Run, first
 from client.retry import RetryReport, failed, named, retry
 from client.smoke import CONCURRENCY, SmokeReport, smoke
-from client.terminal import progress, show
+from client.terminal import discard_stdout, progress, reader_of_stdout, show, show_event, show_update
+from client.update import Update
+from client.watch import WatchRun, watch
 from client.work import Work
 
 #: What the API takes as a task ID.
@@ -28,13 +31,17 @@ TASK_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 #: The longest time that an option takes, in seconds.
 LONGEST_SECONDS = 86_400
 
+#: What a shell sees of a program that a closed pipe has ended.
+BROKEN_PIPE = 141
+
 EXIT_CODES = """
-Exit codes: 0 every task finished (load: was accepted, retry: was started anew), 1 not every one, 2 wrong
-usage, 3 the URL could not be reached, 4 it answered with an error or is another service, 130 interrupted.
+Exit codes: 0 every task finished (load: was accepted, retry: was started anew, watch: is COMPLETED), 1 not
+every one, 2 wrong usage, 3 the URL could not be reached, 4 it answered with an error or is another service,
+130 interrupted, 141 nobody reads the output (watch).
 """
 
 app = typer.Typer(
-    help="Try and measure a deployed stack, and start its failed tasks anew.",
+    help="Try, measure and watch a deployed stack, and start its failed tasks anew.",
     epilog=EXIT_CODES,
     no_args_is_help=True,
     add_completion=False,
@@ -184,6 +191,67 @@ def retry_command(
     _conduct(run, report, as_json=as_json, request_timeout=REQUEST_TIMEOUT_SECONDS, connections=concurrency)
 
 
+@app.command("watch", epilog=EXIT_CODES)
+def watch_command(
+    *,
+    url: Url,
+    task_ids: Annotated[
+        list[str] | None,
+        typer.Argument(parser=_task_id, metavar="TASK_ID", help="The tasks, up to 100; else all of them."),
+    ] = None,
+    timeout: Annotated[
+        float | None, typer.Option(parser=_seconds, metavar="SECONDS", help="For the whole run; else no end.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print every update as a JSON object.")] = False,
+) -> None:
+    """Watch tasks live: one line for every change.
+
+    Begins with where the tasks stand, of all tasks the newest 20. Ends by itself when all of the named ones
+    are COMPLETED, FAILED or CANCELLED; when none is named, at Ctrl-C. One that is not there yet is waited for.
+    A lost connection is made anew, and what was missed meanwhile is shown late.
+
+    \b
+    For example (URL: the stack's output apiUrl):
+        python -m client watch URL order-17 && echo shipped
+        python -m client watch URL --json | jq --unbuffered 'select(.status == "FAILED")'
+    """
+    names = list(dict.fromkeys(task_ids or []))
+    if len(names) > MAX_WATCHED:
+        raise typer.BadParameter(f"{len(names)} task IDs; {MAX_WATCHED} can be watched at a time")
+    run = WatchRun(url, names)
+    client = _client(url)
+
+    async def main() -> None:
+        tell = _print_json if as_json else show_update
+        with reader_of_stdout():
+            async with client:
+                await watch(client, run, timeout=timeout, tell=tell, notify=show_event)
+
+    try:
+        asyncio.run(main())
+    except KeyboardInterrupt:
+        run.interrupted = True
+    except BrokenPipeError:
+        discard_stdout()
+        raise typer.Exit(BROKEN_PIPE) from None
+    if run.error is None and not run.interrupted and run.unfinished:
+        typer.echo(f"Not finished within {timeout:g} s: {first(run.unfinished)}", err=True)
+    _leave(run)
+
+
+def _print_json(update: Update) -> None:
+    typer.echo(json.dumps(update.as_json(), ensure_ascii=False))
+
+
+def _client(
+    url: str, *, timeout: float = REQUEST_TIMEOUT_SECONDS, connections: int = CONCURRENCY
+) -> TasksClient:
+    try:
+        return TasksClient(url, timeout=timeout, connections=connections)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
 def _conduct(
     run: Callable[[TasksClient, Advance], Awaitable[None]],
     report: Report,
@@ -193,11 +261,7 @@ def _conduct(
     connections: int,
 ) -> NoReturn:
     """Let a run go to its end or to Ctrl-C, print its report, exit with its outcome."""
-
-    try:
-        client = TasksClient(report.url, timeout=request_timeout, connections=connections)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
+    client = _client(report.url, timeout=request_timeout, connections=connections)
 
     async def main(advance: Advance) -> None:
         async with client:
@@ -212,6 +276,11 @@ def _conduct(
         typer.echo(json.dumps(report.as_json()))
     elif report.error is None or report.has_content:
         show(report)
-    if report.error is not None:
-        typer.echo(f"Error: {explain(report.error, report.url)}", err=True)
-    raise typer.Exit(report.outcome.exit_code)
+    _leave(report)
+
+
+def _leave(run: Run) -> NoReturn:
+    """Say what ended a run before its time, if anything did, and exit with its outcome."""
+    if run.error is not None:
+        typer.echo(f"Error: {explain(run.error, run.url)}", err=True)
+    raise typer.Exit(run.outcome.exit_code)

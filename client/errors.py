@@ -15,6 +15,7 @@ from http import HTTPStatus
 from typing import Any, cast
 
 import httpx
+from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidProxy, InvalidStatus, ProxyError
 
 #: Answers that another attempt may not meet: throttled, or a fault on the other side.
 TRANSIENT_STATUSES = frozenset({429, 500, 502, 503, 504})
@@ -24,10 +25,17 @@ EXCERPT_LENGTH = 300
 
 
 class TasksError(Exception):
-    """A request that did not give what it should have."""
+    """A request that did not give what it should have.
+
+    Attributes:
+        kind: a short stable name to count by.
+        transient: whether the same request may succeed when it is sent again.
+        live_url: of the WebSocket API, without its query, when the failure was there.
+    """
 
     kind: str
     transient: bool = False
+    live_url: str | None = None
 
 
 class NoAnswerError(TasksError):
@@ -132,6 +140,34 @@ def from_transport(error: httpx.HTTPError) -> TasksError:
             return BadAnswerError(f"not HTTP: {reason}")
         case _:
             return NoAnswerError("reset", f"the connection broke: {reason}")
+
+
+def from_web_socket(error: Exception) -> TasksError:
+    """The exception for what the websockets library raised: no connection, or no longer one."""
+    causes = list(_causes(error))
+    reason = excerpt(str(causes[-1]) or str(error) or type(error).__name__)
+    match error:
+        case InvalidStatus():
+            headers = httpx.Headers(list(error.response.headers.raw_items()))
+            return from_answer(error.response.status_code, headers, bytes(error.response.body or b""))
+        case ConnectionClosed():
+            return NoAnswerError("reset", f"the connection broke: {excerpt(str(error))}")
+        case TimeoutError():
+            return NoAnswerError("timeout", excerpt(str(error)))
+        case ProxyError() | InvalidProxy() | ImportError():
+            return NoAnswerError("connection failed", f"proxy: {excerpt(str(error))}")
+        case OSError():
+            return NoAnswerError(_connect_kind(causes), reason)
+        case InvalidMessage() if any(isinstance(cause, EOFError | OSError) for cause in causes):
+            return NoAnswerError("reset", f"the connection broke: {reason}")
+        case _:
+            return BadAnswerError(f"no WebSocket: {reason}")
+
+
+def first_of(errors: BaseExceptionGroup[TasksError]) -> TasksError:
+    """The first of the errors that a task group ended with."""
+    first = errors.exceptions[0]
+    return first_of(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 def _connect_kind(causes: list[BaseException]) -> str:

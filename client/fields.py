@@ -6,6 +6,7 @@ Every function raises ValueError, with the field's name, for what does not fit.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import MAXYEAR, MINYEAR, UTC, datetime
 from typing import TypeVar, cast
 
 FieldT = TypeVar("FieldT")
@@ -42,3 +43,19 @@ def optional(fields: Mapping[str, object], name: str, kind: type[FieldT]) -> Fie
     if value is None or (isinstance(value, kind) and not isinstance(value, bool)):
         return value
     raise ValueError(f"{name} is not of type {kind.__name__}")
+
+
+def required_time(fields: Mapping[str, object], name: str) -> datetime:
+    """The moment in a field that must be there, in UTC.
+
+    One without a zone is none, and could not be compared with the others; nor could every zone show one at
+    either end of the calendar.
+    """
+    text = required(fields, name, str)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{name} is not a time: {text!r:.50}") from None
+    if moment.tzinfo is None or not MINYEAR < moment.year < MAXYEAR:
+        raise ValueError(f"{name} is not a moment of any zone: {text!r:.50}")
+    return moment.astimezone(UTC)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any
 
-from client.errors import NoAnswerError, TasksError
+from client.errors import NoAnswerError, TasksError, first_of
 from client.measure import Latencies
 
 #: Single tasks that the text of a report names; the JSON has them all.
@@ -35,23 +35,19 @@ class Outcome(StrEnum):
         return {"ok": 0, "incomplete": 1, "unreachable": 3, "refused": 4, "interrupted": 130}[self]
 
 
-class Report(ABC):
-    """What one run did, filled in while it goes on: an interrupted run has its report too.
+class Run(ABC):
+    """How one run of a command goes.
 
     Attributes:
         url: of the API.
-        count: tasks asked for.
-        elapsed: seconds that the run took.
-        errors: failed requests by kind, those that were sent again with success included.
-        error: what ended the run before its time, if anything did.
+        elapsed: seconds that it took.
+        error: what ended it before its time, if anything did.
         interrupted: True when a person did.
     """
 
-    def __init__(self, url: str, count: int) -> None:
+    def __init__(self, url: str) -> None:
         self.url = url
-        self.count = count
         self.elapsed = 0.0
-        self.errors: Counter[str] = Counter()
         self.error: TasksError | None = None
         self.interrupted = False
 
@@ -59,6 +55,40 @@ class Report(ABC):
     @abstractmethod
     def complete(self) -> bool:
         """True when everything that was asked for has happened."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """How the run ended."""
+        if self.interrupted:
+            return Outcome.INTERRUPTED
+        if self.error is not None:
+            return Outcome.UNREACHABLE if isinstance(self.error, NoAnswerError) else Outcome.REFUSED
+        return Outcome.OK if self.complete else Outcome.INCOMPLETE
+
+    @contextmanager
+    def running(self) -> Generator[None]:
+        """Around the run: takes its time, and keeps the error that a task group ended with."""
+        started = time.perf_counter()
+        try:
+            yield
+        except* TasksError as errors:
+            self.error = first_of(errors)
+        finally:
+            self.elapsed = time.perf_counter() - started
+
+
+class Report(Run):
+    """What one run did, filled in while it goes on: an interrupted run has its report too.
+
+    Attributes:
+        count: tasks asked for.
+        errors: failed requests by kind, those that were sent again with success included.
+    """
+
+    def __init__(self, url: str, count: int) -> None:
+        super().__init__(url)
+        self.count = count
+        self.errors: Counter[str] = Counter()
 
     @property
     @abstractmethod
@@ -89,29 +119,6 @@ class Report(ABC):
     def has_content(self) -> bool:
         """True when there is something to show besides an error that ended the run."""
         return any(self.latencies.values())
-
-    @property
-    def outcome(self) -> Outcome:
-        """How the run ended."""
-        if self.interrupted:
-            return Outcome.INTERRUPTED
-        if self.error is not None:
-            return Outcome.UNREACHABLE if isinstance(self.error, NoAnswerError) else Outcome.REFUSED
-        return Outcome.OK if self.complete else Outcome.INCOMPLETE
-
-    @contextmanager
-    def running(self) -> Generator[None]:
-        """Around the run: takes its time, and keeps the error that a task group ended with."""
-        started = time.perf_counter()
-        try:
-            yield
-        except* TasksError as errors:
-            first = errors.exceptions[0]
-            while isinstance(first, ExceptionGroup):
-                first = first.exceptions[0]
-            self.error = first
-        finally:
-            self.elapsed = time.perf_counter() - started
 
     def count_error(self, error: TasksError) -> None:
         """Note a failed request."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self, cast
 
-from client.fields import fields_of, optional, required, required_list
+from client.fields import fields_of, optional, required, required_list, required_time
 
 #: Statuses that a task does not leave by itself.
 FINISHED_STATUSES = frozenset({"COMPLETED", "FAILED", "CANCELLED"})
@@ -66,7 +66,7 @@ class PastAttempt:
         return cls(
             run=required(fields, "run", int),
             attempt=required(fields, "attempt", int),
-            started_at=datetime.fromisoformat(required(fields, "startedAt", str)),
+            started_at=required_time(fields, "startedAt"),
             duration_seconds=None if milliseconds is None else milliseconds / 1000,
             error_message=optional(fields, "errorMessage", str),
         )
@@ -130,8 +130,8 @@ class Task:
             retries=required(fields, "retries", int),
             run=required(fields, "run", int),
             version=required(fields, "version", int),
-            created_at=datetime.fromisoformat(required(fields, "createdAt", str)),
-            updated_at=datetime.fromisoformat(required(fields, "updatedAt", str)),
+            created_at=required_time(fields, "createdAt"),
+            updated_at=required_time(fields, "updatedAt"),
             answer=optional(fields, "answer", str),
             payload=cast("dict[str, Any] | None", optional(fields, "payload", dict)),
             error_message=optional(fields, "errorMessage", str),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.client.fake_api import FakeApi
+from tests.client.fake_live import FakeLive
 
 
 @pytest.fixture
@@ -27,3 +28,13 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name.lower(), raising=False)
     for name in ("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def live(api: FakeApi) -> Iterator[FakeLive]:
+    """The API with live updates, on which tasks move by `api.change` alone."""
+    server = FakeLive()
+    api.live_url = server.url
+    api.polls_to_finish = None
+    yield server
+    server.close()

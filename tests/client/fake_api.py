@@ -23,6 +23,10 @@ Fault = Callable[["Handler"], None]
 
 FIELDS = {"taskId", "type", "answer", "payload"}
 
+UPDATE_FIELDS = {
+    *("taskId", "type", "status", "run", "attempts", "errorMessage", "version", "createdAt", "updatedAt")
+}
+
 MAX_BATCH = 100
 
 #: A list and a batch leave out data of more bytes of JSON than this.
@@ -61,6 +65,7 @@ class FakeApi:
         always: by method, what to do with every further request.
         refusals: problems for tasks of batches: each is used once, in order; None accepts its task.
         barrier: if set, every POST waits there before it is answered.
+        live_url: what POST /live answers, with the number of the answer as its ticket; None: there is no such path.
         seen: every request, in order.
         connections: how many were opened.
         most_at_once: the largest number of requests that were under way together.
@@ -75,6 +80,8 @@ class FakeApi:
         self.refusals: deque[dict[str, Any] | None] = deque()
         self.barrier: threading.Barrier | None = None
         self.prefix = ""
+        self.live_url: str | None = None
+        self.tickets = 0
         self.seen: list[Seen] = []
         self.stored: dict[str, Stored] = {}
         self.connections = 0
@@ -117,6 +124,9 @@ class FakeApi:
                 self._submit_batch(handler, body)
             case "POST", ["tasks", task_id, "retry"]:
                 self.retry(task_id)(handler)
+            case "POST", ["live"] if self.live_url is not None:
+                self.tickets += 1
+                handler.send(200, {"webSocketUrl": f"{self.live_url}?ticket={self.tickets}"})
             case "GET", ["tasks"]:
                 self._list(handler, {name: values[0] for name, values in parse_qs(url.query).items()})
             case "GET", ["tasks", task_id] if task_id in self.stored:
@@ -145,6 +155,17 @@ class FakeApi:
         for task_id in task_ids:
             self.store({"taskId": task_id, "answer": "x"})
             self.stored[task_id].fields |= {"status": "FAILED", "attempts": 3, "retries": 2}
+
+    def change(self, task_id: str, status: str, **changes: Any) -> dict[str, Any]:
+        """Let something happen to a task, which is made if need be. Returns it as a live update shows it."""
+        with self.changed:
+            if task_id in self.stored:
+                fields = self.stored[task_id].fields
+                fields["version"] += 1
+            else:
+                _, fields = self.store({"taskId": task_id, "answer": "x"})
+            fields |= {"status": status, **changes}
+            return {name: value for name, value in fields.items() if name in UPDATE_FIELDS}
 
     def retry(self, task_id: str) -> Fault:
         """Start a task anew as POST /tasks/{taskId}/retry does. Returns the answer."""
