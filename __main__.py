@@ -32,8 +32,10 @@ NOTIFY_TIMEOUT_SECONDS = 30
 SWEEP_BEHIND_SECONDS = 120
 #: The next sweep begins when the minute is over, and two at once would only send the same messages.
 SWEEP_TIMEOUT_SECONDS = 60
-#: Nobody waits for the monitor and the sweep.
+#: Nobody waits for the monitor.
 BACKGROUND_MEMORY_MB = 256
+#: A whole processor: the sweep reads every task once, and has to keep up with them.
+SWEEP_MEMORY_MB = 1_769
 
 config = settings.load(task_types.declared(ROOT))
 pulumi.runtime.register_stack_transformation(tagging(config.tags))
@@ -155,7 +157,7 @@ sweep_tasks = function(
     "sweep-tasks",
     description="Sends the messages of tasks that were stored and never queued",
     handler="sweep_tasks.handler",
-    memory_mb=BACKGROUND_MEMORY_MB,
+    memory_mb=SWEEP_MEMORY_MB,
     timeout_seconds=SWEEP_TIMEOUT_SECONDS,
     environment={
         "TASKS_TABLE": tasks_table.name,

@@ -18,6 +18,7 @@ from benchmarks import (
     package,
     report,
     submission,
+    sweep,
     throughput,
     worker,
 )
@@ -35,6 +36,8 @@ def main() -> int:
     with package.unpacked() as functions:
         say("imports")
         cold_starts = cold_start.measure(functions)
+        say("the sweep")
+        sweeps = sweep.measure(functions)
         with Stack() as stack:
             seconds = first_task.seconds(stack)
             say(f"first task completed after {seconds:.1f} s")
@@ -45,10 +48,10 @@ def main() -> int:
             say(
                 f"worker: {workers.cpu_per_task:.2f} ms of CPU a task, {workers.batch_overhead:.0f} ms a batch"
             )
-            costs = cost.measure(stack, workers.batch_overhead, say)
+            costs = cost.measure(stack, workers, say)
         with Stack() as stack:
             pages = list_growth.measure(functions, stack, say)
-    findings = report.Findings(cold_starts, seconds, speeds, bursts, workers, costs, pages)
+    findings = report.Findings(cold_starts, seconds, speeds, bursts, workers, sweeps, costs, pages)
     goals = report.goals(findings)
     measured = json.dumps({goal.name: round(goal.value, 3) for goal in goals})
     sys.stdout.write(f"{report.tables(findings)}\n{report.goal_table(goals)}\n{measured}\n")

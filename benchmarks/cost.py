@@ -15,14 +15,17 @@ from benchmarks.http_load import Reply, post_all
 from benchmarks.meter import bill
 from benchmarks.meter.proxy import MeterProxy
 from benchmarks.stack import NO_WORK, Stack
+from benchmarks.worker import WorkerCost
 
 COUNT = 200
 BATCH = 100
-#: Memory of the functions behind the API and of the worker, as Pulumi.yaml has them; and of the sweep.
+#: Memory of the functions behind the API and of the worker, as Pulumi.yaml has them; and of the sweep, as __main__.py.
 MEMORY_MB = 512
-SWEEP_MEMORY_MB = 256
-#: Messages of an invocation of the worker: full batches, which a queue with something in it delivers.
+SWEEP_MEMORY_MB = 1_769
+#: Messages of an invocation of the worker: full batches, which a queue with something in it delivers. Where tasks come
+#: so seldom that each finds the queue empty, one.
 WORKER_BATCH = 10
+ALONE = 1
 
 _PATIENCE = 60
 
@@ -49,15 +52,19 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Of tasks that succeed at once, submitted one a request, 100 a request; and with a payload of 64 KB."""
+    """Of tasks that succeed at once, submitted one a request, 100 a request; and with a payload of 64 KB.
+
+    `single_alone` is `single` with one message in each invocation of the worker.
+    """
 
     single: Cost
     batch: Cost
     single_64k: Cost
+    single_alone: Cost
 
 
-def measure(stack: Stack, worker_milliseconds: float, say: Callable[[str], None]) -> Costs:
-    """Run tasks behind the meter. `worker_milliseconds` is what an invocation of the worker takes for a full batch."""
+def measure(stack: Stack, worker: WorkerCost, say: Callable[[str], None]) -> Costs:
+    """Run tasks behind the meter. `worker` says how long an invocation of the worker takes."""
     stack.stop_schedules()  # the sweep is called here, once a run
     single, batch = f"{stack.url}/tasks", f"{stack.url}/tasks/batch"
     task = {"payload": NO_WORK}
@@ -79,7 +86,7 @@ def measure(stack: Stack, worker_milliseconds: float, say: Callable[[str], None]
         _wait(stack, post_all(single, [task] * 20, 1))
         stack.functions.invoke(FunctionName=_name(stack, "sweep-tasks"))  # past all that came before
 
-        def run(name: str, url: str, bodies: Sequence[Mapping[str, Any]], tasks: int) -> Cost:
+        def run(name: str, url: str, bodies: Sequence[Mapping[str, Any]], tasks: int) -> tuple[Cost, Cost]:
             stack.settled_log()
             meter.reset()
             logged = len(stack.settled_log())
@@ -91,27 +98,37 @@ def measure(stack: Stack, worker_milliseconds: float, say: Callable[[str], None]
             sweep = (time.perf_counter() - begin) * 1000
             counts = meter.counts()
             events = [line.partition(" ")[2] for line in stack.settled_log()[logged:].splitlines()]
-            usage = (
+            all_but_worker = (
                 bill.api_calls(counts)
                 + bill.http_requests(len(json.dumps(body)) for body in bodies)
                 + bill.invocations([milliseconds[name]] * len(bodies), MEMORY_MB)
-                + bill.invocations([worker_milliseconds] * -(-tasks // WORKER_BATCH), MEMORY_MB)
                 + bill.invocations([sweep], SWEEP_MEMORY_MB)
-                + bill.polls(tasks, WORKER_BATCH)
                 + bill.logs(events)
             )
-            cost = Cost(
-                {operation: count.calls / tasks for operation, count in sorted(counts.items())},
-                write_units / tasks,
-                usage.read_units / tasks,
-                usage.log_bytes / tasks,
-                bill.dollars_per_million(usage, tasks),
-            )
-            say(f"{name}: {cost.write_units:.2f} write units, {cost.total:.2f} dollars per million tasks")
-            return cost
+
+            def cost(worker_milliseconds: float, batch: int) -> Cost:
+                usage = all_but_worker + worker_usage(tasks, batch, worker_milliseconds)
+                return Cost(
+                    {operation: count.calls / tasks for operation, count in sorted(counts.items())},
+                    write_units / tasks,
+                    usage.read_units / tasks,
+                    usage.log_bytes / tasks,
+                    bill.dollars_per_million(usage, tasks),
+                )
+
+            full = cost(worker.batch_overhead, WORKER_BATCH)
+            say(f"{name}: {full.write_units:.2f} write units, {full.total:.2f} dollars per million tasks")
+            return full, cost(worker.single_overhead, ALONE)
 
         costs = {name: run(name, *each) for name, each in runs.items()}
-        return Costs(costs["single"], costs["batch"], costs["single, 64 KB"])
+        return Costs(
+            costs["single"][0], costs["batch"][0], costs["single, 64 KB"][0], single_alone=costs["single"][1]
+        )
+
+
+def worker_usage(tasks: int, batch: int, milliseconds: float) -> bill.Usage:
+    """Usage of the worker but for its own calls: its invocations of so many messages each, and Lambda's polls."""
+    return bill.invocations([milliseconds] * -(-tasks // batch), MEMORY_MB) + bill.polls(tasks, batch)
 
 
 def _wait(stack: Stack, replies: Sequence[Reply]) -> None:

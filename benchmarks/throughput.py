@@ -28,7 +28,7 @@ ROUNDS = 5
 
 #: A batch as large as the API takes.
 BATCH = 100
-#: More than one batch for each of a few clients.
+#: More than one batch for each of a few clients; Celery, which is compared with them, gets as many tasks.
 BATCH_COUNT = 1200
 BATCH_CLIENTS = 4
 
@@ -157,7 +157,7 @@ def measure(stack: Stack, say: Callable[[str], None]) -> Throughput:
             say(f"{name}: {result.tasks_per_second:.0f}/s" + ("" if number else " (warm-up)"))
             rounds[name].append(result)
         if number:
-            celery.append(_celery(stack.endpoint))
+            celery.append(measure_celery(stack.endpoint))
             say(f"celery: {celery[-1].tasks_per_second:.0f}/s")
     counted = {name: each[1:] for name, each in rounds.items()}
     speeds = {name: [one.tasks_per_second for one in each] for name, each in counted.items()}
@@ -256,10 +256,11 @@ def _read(dynamodb: "DynamoDBClient", table: str, keys: Sequence[Any]) -> Sequen
     return dynamodb.batch_get_item(RequestItems={table: {"Keys": keys}})["Responses"][table]
 
 
-def _celery(endpoint: str) -> Celery:
+def measure_celery(endpoint: str) -> Celery:
+    """Run Celery's round, of as many tasks as a round of batches. Raises RuntimeError when it fails."""
     python = REPOSITORY / ".venv" / "bench" / "bin" / "python"
     done = subprocess.run(
-        [python, "-m", "benchmarks.celery_baseline", "--endpoint", endpoint, "--count", str(COUNT)],
+        [python, "-m", "benchmarks.celery_baseline", "--endpoint", endpoint, "--count", str(BATCH_COUNT)],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,

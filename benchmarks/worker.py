@@ -20,10 +20,11 @@ _PROCESS = Path(__file__).with_name("worker_process.py")
 
 @dataclass(frozen=True, slots=True)
 class WorkerCost:
-    """Milliseconds: CPU per task with AWS stubbed; wall time of a batch of 10 tasks without work, locally."""
+    """Milliseconds: CPU per task with AWS stubbed; wall time of a batch of 10 tasks without work, locally, and of 1."""
 
     cpu_per_task: float
     batch_overhead: float
+    single_overhead: float
     #: CPU per task in events of 100 and of 1,000 messages, which the emulator never delivers.
     cpu_per_task_of_100: float
     cpu_per_task_of_1000: float
@@ -33,7 +34,8 @@ def measure(package: Package, stack: Stack) -> WorkerCost:
     """Run the worker in processes of its own."""
     return WorkerCost(
         statistics.median(_stubbed(package, BATCH, STUBBED_ROUNDS) for _ in range(RUNS)),
-        _local(package, stack),
+        _local(package, stack, BATCH),
+        _local(package, stack, 1),
         _stubbed(package, 100, 10),
         _stubbed(package, 1000, 2),
     )
@@ -43,11 +45,11 @@ def _stubbed(package: Package, batch: int, rounds: int) -> float:
     return json.loads(package.run(_PROCESS, str(batch), str(rounds), "stubbed"))["cpuPerTask"] * 1000
 
 
-def _local(package: Package, stack: Stack) -> float:
+def _local(package: Package, stack: Stack, batch: int) -> float:
     """The worker is called with messages that no queue has, so that the stack's own workers do nothing."""
     rounds = range(WARM_UP + LOCAL_ROUNDS)
     for number in rounds:
-        items = [record(f"r{number}-{place}") for place in range(BATCH)]
+        items = [record(f"r{number}-{place}") for place in range(batch)]
         stack.dynamodb.batch_write_item(
             RequestItems={stack.table: [{"PutRequest": {"Item": item}} for item in items]}
         )
@@ -57,5 +59,5 @@ def _local(package: Package, stack: Stack) -> float:
         "TASK_QUEUE_URL": stack.task_queue_url,
         "DEAD_LETTER_QUEUE_URL": stack.dead_letter_queue_url,
     }
-    report = package.run(_PROCESS, str(BATCH), str(LOCAL_ROUNDS), "local", environment=environment)
+    report = package.run(_PROCESS, str(batch), str(LOCAL_ROUNDS), "local", environment=environment)
     return json.loads(report)["seconds"] * 1000

@@ -11,7 +11,7 @@ from tasklib.http_api import Answer, Problem, Request, endpoint
 from tasklib.queue import Queue
 from tasklib.record import with_data
 from tasklib.store import TaskStore
-from tasklib.submission import Receipt, Submitter
+from tasklib.submission import LastTries, Receipt, Submitter
 from tasklib.task import Status, Task, created_key, list_shard
 from tasklib.task_type import load_all
 from tasklib.telemetry import logger
@@ -19,13 +19,15 @@ from tasklib.validation import InvalidInputError, Submission, id_from_key, read_
 
 _LIST_SHARDS = int(os.environ["LIST_SHARDS"])
 _TYPES = load_all(task_types)
+_dynamodb, _sqs = aws.dynamodb(), aws.sqs()
 _submitter = Submitter(
     TaskStore(
-        aws.dynamodb(),
+        _dynamodb,
         os.environ["TASKS_TABLE"],
         retention=int(os.environ["TASK_RETENTION_DAYS"]) * clock.DAY,
     ),
-    Queue(aws.sqs(), os.environ["TASK_QUEUE_URL"]),
+    Queue(_sqs, os.environ["TASK_QUEUE_URL"]),
+    LastTries(_dynamodb, _sqs),
     # A task's data outlives its messages; the days on top are for a TTL that deletes late and a retry that is late.
     data_lifetime=(int(os.environ["MESSAGE_RETENTION_DAYS"]) + 3) * clock.DAY,
 )

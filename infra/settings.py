@@ -7,6 +7,7 @@ message.
 
 import difflib
 import json
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,10 @@ _MAX_RECEIVES = 1_000
 _MAX_BATCH_WITHOUT_WINDOW = 10
 #: What the worker keeps of its time to settle its batch after the last task ended.
 _SETTLE_SECONDS = 5
+#: Tasks that one worker runs side by side, and what has to be left of its time beyond a task's limit for that task
+#: to start.
+_SIDE_BY_SIDE = 10
+_START_SECONDS = 3
 #: A visibility timeout of so many invocations leaves room for throttled ones; AWS recommends it.
 _VISIBILITY_IN_TIMEOUTS = 6
 #: Names of roles and functions end at 64 characters. This leaves 20 for the thing and 8 for what Pulumi
@@ -168,7 +173,7 @@ def load(task_types: Sequence[DeclaredTaskType]) -> Settings:
     """Read and check the configuration of the current stack.
 
     Args:
-        task_types: Types whose own retry rules the queue must leave room for.
+        task_types: Types whose own retry rules and time limits the queue and the worker must leave room for.
 
     Raises:
         pulumi.RunError: Something is wrong. The message names every wrong key, its value and what is
@@ -224,6 +229,7 @@ def load(task_types: Sequence[DeclaredTaskType]) -> Settings:
         protect_data=config.boolean("protectData"),
     )
     _check_worker(config, worker, queue)
+    _check_batch(config, worker, task_types)
     _check_cold_starts(config, settings)
     _check_retries(config, settings, task_types)
     config.check_unknown_keys()
@@ -253,6 +259,33 @@ def _check_worker(config: "_Config", worker: Worker, queue: TaskQueue) -> None:
         queue.visibility_timeout_seconds >= worker.timeout_seconds + worker.batch_window_seconds,
         f"visibilityTimeoutSeconds: {queue.visibility_timeout_seconds}; allowed: 0, or at least "
         f"workerTimeoutSeconds + batchWindowSeconds = {worker.timeout_seconds + worker.batch_window_seconds}",
+    )
+
+
+def _check_batch(config: "_Config", worker: Worker, task_types: Sequence[DeclaredTaskType]) -> None:
+    """Check that every task of a batch can start, even if those before it take all the time that they may.
+
+    One that cannot goes back to the queue, each time at the price of a receive, and ends as a dead letter that never
+    ran.
+    """
+    if worker.batch_size <= _SIDE_BY_SIDE:
+        return
+    unstated = worker.timeout_seconds - _SETTLE_SECONDS
+    limits = [
+        (unstated, "the limit of a type that states none")
+        if each.time_limit_seconds is None
+        else (each.time_limit_seconds, f"the limit of task type {each.name} in {each.source}")
+        for each in task_types
+    ]
+    limit, whose = max(limits, default=(unstated, "the limit of a type that states none"))
+    needed = math.ceil(worker.batch_size / _SIDE_BY_SIDE) * limit + _START_SECONDS
+    config.check(
+        ("batchSize", "workerTimeoutSeconds"),
+        needed <= worker.timeout_seconds,
+        f"batchSize: {worker.batch_size}; allowed above {_SIDE_BY_SIDE} only with a workerTimeoutSeconds of at least "
+        f"ceil(batchSize / {_SIDE_BY_SIDE}) x {limit:g} + {_START_SECONDS} = {needed:g}, it is "
+        f"{worker.timeout_seconds} ({whose} is {limit:g} s, tasks run {_SIDE_BY_SIDE} at a time, and one that could "
+        "not end goes back unrun)",
     )
 
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from botocore.exceptions import ClientError
 
-from tasklib import aws
 from tasklib.task import TASK_ID, Task
 
 if TYPE_CHECKING:
@@ -152,10 +151,10 @@ class Queue:
     def defer_all(self, deferrals: Sequence[tuple[Delivery, int]]) -> None:
         """As `defer`, ten a call, each with its own delay.
 
-        Raises one of `aws.AWS_ERRORS` at the end when some could not be deferred: they return all the same, when
-        their visibility timeout is over.
+        Raises one of `aws.AWS_ERRORS` when some could not be deferred: they return all the same, when their
+        visibility timeout is over. After a call without an answer no more are made, for each may take as long.
         """
-        errors: list[Exception] = []
+        error: Exception | None = None
         for start in range(0, len(deferrals), _BATCH):
             entries: list[ChangeMessageVisibilityBatchRequestEntryTypeDef] = [
                 {
@@ -165,17 +164,13 @@ class Queue:
                 }
                 for position, (delivery, milliseconds) in enumerate(deferrals[start : start + _BATCH])
             ]
-            try:
-                answer = self._client.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)
-            except aws.AWS_ERRORS as error:
-                errors.append(error)
-                continue
+            answer = self._client.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)
             for failed in answer.get("Failed", []):
                 # Inside a 200.
                 fields: Any = {"Error": {"Code": failed["Code"], "Message": failed.get("Message", "")}}
-                errors.append(ClientError(fields, "ChangeMessageVisibilityBatch"))
-        if errors:
-            raise errors[0]
+                error = ClientError(fields, "ChangeMessageVisibilityBatch")
+        if error:
+            raise error
 
     def receive(self) -> Sequence[Delivery]:
         """Up to 10 messages, empty when the queue has none to give."""

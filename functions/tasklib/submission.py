@@ -6,7 +6,7 @@ Whatever cuts it off in between, the sweep makes up for.
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import compress
-from typing import Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from botocore.exceptions import BotoCoreError
 
@@ -18,23 +18,43 @@ from tasklib.store import STATEMENTS, TaskStore
 from tasklib.task import Task, TaskData
 from tasklib.telemetry import logger
 
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+
 #: Calls that are under way at once; as many as there are connections to keep.
 _CONCURRENCY: Final = 16
 
 #: Messages of one call.
 _MESSAGES: Final = 10
 
-#: No record is begun when this much, in milliseconds, is left: a call without an answer takes 3 s.
-_LAST_CALL: Final = 3_500
-
+#: No call to AWS is tried when this much, in milliseconds, is left. One try takes at most 3 s (`tasklib.aws`), all
+#: three of a call more than an invocation has.
+_LAST_TRY: Final = 3_500
 
 Item = TypeVar("Item")
 
 
 class NoTimeLeftError(BotoCoreError):
-    """AWS was too slow for the rest of a batch."""
+    """AWS was too slow: a call was not made, or not tried once more."""
 
-    fmt = "no time is left for this task"
+    fmt = "no time is left for this call"
+
+
+class LastTries:
+    """Lets the calls of some clients be tried only as long as an answer can still come in time.
+
+    So whoever has a deadline also has every answer by then, if only that there is none; and nothing is written after
+    it, by an invocation that nobody waits for any more.
+    """
+
+    def __init__(self, *clients: "BaseClient") -> None:
+        self.deadline: Deadline | None = None  #: of the invocation that is under way
+        for client in clients:
+            client.meta.events.register("before-send", self._check)
+
+    def _check(self, **_: object) -> None:
+        if self.deadline and self.deadline.remaining() < _LAST_TRY:
+            raise NoTimeLeftError
 
 
 class Receipt(NamedTuple):
@@ -53,16 +73,24 @@ class Receipt(NamedTuple):
 
 
 class Submitter:
-    """Stores new tasks and queues them. `data_lifetime`, in ms, is how long their data has to last."""
+    """Stores new tasks and queues them, and has an answer for each before the invocation ends.
 
-    def __init__(self, store: TaskStore, task_queue: Queue, *, data_lifetime: int) -> None:
+    `last_tries` watches the clients of the store and the queue; `data_lifetime`, in ms, is how long the tasks' data
+    has to last.
+    """
+
+    def __init__(
+        self, store: TaskStore, task_queue: Queue, last_tries: LastTries, *, data_lifetime: int
+    ) -> None:
         self._store = store
         self._queue = task_queue
+        self._last_tries = last_tries
         self._data_lifetime = data_lifetime
         self._threads = ThreadPoolExecutor(_CONCURRENCY, thread_name_prefix="submit")
 
     def submit(self, tasks: Sequence[tuple[Task, TaskData]], deadline: Deadline) -> list[Receipt]:
         """Submits each task by itself, those of the same ID one after another. One receipt for each."""
+        self._last_tries.deadline = deadline
         receipts = [Receipt()] * len(tasks)
         places: dict[str, list[int]] = {}
         for place, (task, _) in enumerate(tasks):
@@ -72,12 +100,12 @@ class Submitter:
             stored: Task | None = None
             for place in same_id:
                 task, data = tasks[place]
-                receipt = Receipt(stored) if stored else self._store_one(task, data, deadline)
+                receipt = Receipt(stored) if stored else self._store_one(task, data)
                 stored = receipt.existing or (with_data(task, data) if receipt.accepted else None)
                 receipts[place] = receipt
 
         once = [tasks[same_id[0]] for same_id in places.values() if len(same_id) == 1]
-        inserted = self._insert(once, deadline)
+        inserted = self._insert(once)
         self._each(store, [same_id for task_id, same_id in places.items() if task_id not in inserted])
         messages = [
             TaskMessage.of(task)
@@ -87,11 +115,11 @@ class Submitter:
         self._each(self._send, [messages[at : at + _MESSAGES] for at in range(0, len(messages), _MESSAGES)])
         return receipts
 
-    def _insert(self, tasks: Sequence[tuple[Task, TaskData]], deadline: Deadline) -> set[str]:
+    def _insert(self, tasks: Sequence[tuple[Task, TaskData]]) -> set[str]:
         """The IDs of the tasks that were stored many in a call, as most of a batch can be."""
         stored = [with_data(task, data) for task, data in tasks]
         small = [task for task in stored if task.data is not None]
-        if len(small) < 2 or deadline.remaining() < _LAST_CALL:
+        if len(small) < 2:
             return set()
         inserted: set[str] = set()
 
@@ -103,9 +131,7 @@ class Submitter:
         self._each(insert, [small[at : at + STATEMENTS] for at in range(0, len(small), STATEMENTS)])
         return inserted
 
-    def _store_one(self, task: Task, data: TaskData, deadline: Deadline) -> Receipt:
-        if deadline.remaining() < _LAST_CALL:
-            return Receipt(error=NoTimeLeftError())
+    def _store_one(self, task: Task, data: TaskData) -> Receipt:
         try:
             return Receipt(self._store.create(task, data, data_lifetime=self._data_lifetime))
         except Exception as error:  # noqa: BLE001 - each task is answered by itself

@@ -6,24 +6,32 @@ and sends the message of every task that still waits for its first claim. Its cu
 accepted them all, so whatever interrupts it, the next run goes on from there. A restarted task is far behind
 the cursor; it is listed as unsent until a worker claims it, and the sweep reads that list too.
 
+While a backlog lasts, there is more to sweep than there is time. So the lists are swept in turn, a stride of each,
+and each minute another shard is the first.
+
 A message too many is harmless: the claim lets one through.
 """
 
+from collections import deque
+from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
 from tasklib import clock
 from tasklib.clock import Deadline
 from tasklib.queue import Queue, TaskMessage
-from tasklib.store import ListIndex, TaskStore
+from tasklib.store import Change, ListIndex, TaskStore
 from tasklib.task import Status, Task, created_key
 from tasklib.telemetry import logger
 
-#: Entries that are read, and whose messages are sent, before the cursor moves.
+#: Entries that are read, and whose messages are sent, before the cursor moves and it is another list's turn.
 _STRIDE: Final = 100
 
 #: Entries that one query reads: several strides, since each query takes its time.
 _PAGE: Final = 1000
+
+#: In milliseconds.
+_MINUTE: Final = 60_000
 
 #: Nothing more is begun when this much of the invocation, in milliseconds, is left.
 _LAST_STRIDE: Final = 15_000
@@ -39,32 +47,41 @@ class Sweep:
 
     def run(self, shards: int, deadline: Deadline) -> int:
         """Works through all shards, as far as the time allows. Returns how many messages it sent."""
-        return sum(
-            self._submitted(shard, deadline) + self._restarted(shard, deadline) for shard in range(shards)
-        )
-
-    def _submitted(self, shard: int, deadline: Deadline) -> int:
+        now = clock.now()
+        first, end = now // _MINUTE, created_key("", now - self._behind)
+        order = [(first + place) % shards for place in range(shards)]
+        lists = deque(self._restarted(shard, end) for shard in order)
+        lists.extend(self._submitted(shard, end) for shard in order)
         sent = 0
-        end = created_key("", clock.now() - self._behind)
+        while lists and deadline.remaining() > _LAST_STRIDE:
+            strides = lists.popleft()
+            messages = next(strides, None)
+            if messages is not None:
+                sent += messages
+                lists.append(strides)
+        return sent
+
+    def _submitted(self, shard: int, end: str) -> Iterator[int]:
+        """Sweeps a shard of the listing, a stride at a time; gives how many messages it sent."""
         entries = self._store.entries_between(ListIndex.ALL, shard, self._store.cursor(shard), end, _PAGE)
-        while deadline.remaining() > _LAST_STRIDE and (stride := list(islice(entries, _STRIDE))):
+        while stride := list(islice(entries, _STRIDE)):
             # What happened two minutes ago is in every replica: the cheaper read will do.
             tasks = self._store.get_many([entry.task_id for entry in stride], consistent=False)
-            sent += len(self._send([task for task in tasks if task.status is Status.PENDING]))
+            sent = self._send([task for task in tasks if task.status is Status.PENDING])
             self._store.move_cursor(shard, stride[-1].place)
-        return sent
+            yield len(sent)
 
-    def _restarted(self, shard: int, deadline: Deadline) -> int:
-        sent = 0
-        end = created_key("", clock.now() - self._behind)
+    def _restarted(self, shard: int, end: str) -> Iterator[int]:
+        """The same for the tasks that were started anew."""
         entries = self._store.entries_between(ListIndex.UNSENT, shard, "", end, _PAGE)
-        while deadline.remaining() > _LAST_STRIDE and (stride := list(islice(entries, _STRIDE))):
+        while stride := list(islice(entries, _STRIDE)):
             tasks = self._store.get_many([entry.task_id for entry in stride], consistent=False)
-            for task in self._send([task for task in tasks if task.unsent_key is not None]):
-                # To the end of the list, so that a long queue does not get one more copy every minute.
-                self._store.change(task, task.sent_again(clock.now()))
-                sent += 1
-        return sent
+            sent = self._send([task for task in tasks if task.unsent_key is not None])
+            # To the end of the list, so that a long queue does not get one more copy every minute.
+            for outcome in self._store.write([Change(task, task.sent_again(clock.now())) for task in sent]):
+                if outcome.error is not None:
+                    raise outcome.error
+            yield len(sent)
 
     def _send(self, tasks: list[Task]) -> list[Task]:
         self._queue.send_all([TaskMessage.of(task) for task in tasks])

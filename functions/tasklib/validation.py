@@ -22,8 +22,9 @@ MAX_SUBSCRIPTION: Final = 100
 #: How deep a payload may nest. Generous for data, and far below what exhausts any parser.
 MAX_DEPTH: Final = 100
 
-#: Errors that one answer names.
+#: Errors that one answer names. The tasks of a batch share them, but each has a few at least.
 MAX_ERRORS: Final = 50
+_LEAST_ERRORS: Final = 3
 
 _FIELDS: Final = ("taskId", "type", "answer", "payload")
 
@@ -36,12 +37,12 @@ class FieldError(NamedTuple):
 
 
 class InvalidInputError(Exception):
-    """The client's input is not acceptable. Of very many errors the first are told and the rest counted."""
+    """The client's input is not acceptable. Of more than `most` errors the first are told and the rest counted."""
 
-    def __init__(self, *errors: FieldError) -> None:
-        told = errors[:MAX_ERRORS]
-        if len(errors) > MAX_ERRORS:
-            told = (*told, FieldError("body", f"has {len(errors) - MAX_ERRORS} more errors"))
+    def __init__(self, *errors: FieldError, most: int = MAX_ERRORS) -> None:
+        told = errors[:most]
+        if len(errors) > most:
+            told = (*told, FieldError("body", f"has {len(errors) - most} more errors"))
         super().__init__("; ".join(f"{field}: {message}" for field, message in told))
         self.errors = told
 
@@ -74,10 +75,12 @@ def parse_json(body: bytes) -> Any:
         raise InvalidInputError(FieldError("body", f"is not JSON: {shown(str(error))}")) from None
 
 
-def read_submission(fields: Any, types: Collection[str], *, name: str = "body") -> Submission:
+def read_submission(
+    fields: Any, types: Collection[str], *, name: str = "body", most_errors: int = MAX_ERRORS
+) -> Submission:
     """A submission of one of the `types`, from what the client sent as `name`.
 
-    Raises InvalidInputError or TooLargeError.
+    Raises InvalidInputError, which tells at most so many errors, or TooLargeError.
     """
     task = _object(fields, name)
     errors = _unknown(task, _FIELDS, "a task")
@@ -91,7 +94,7 @@ def read_submission(fields: Any, types: Collection[str], *, name: str = "body") 
     data, data_errors = _read_data(task)
     errors += data_errors
     if data is None or errors:
-        raise InvalidInputError(*errors)
+        raise InvalidInputError(*errors, most=most_errors)
     size = len(data.text.encode()) if data.kind == "payload" else len(_compact(data.text).encode())
     if size > MAX_DATA:
         message = f"is {size} bytes of JSON; at most {MAX_DATA} are allowed"
@@ -112,12 +115,14 @@ def read_batch(fields: Any, types: Collection[str]) -> list[Submission | Invalid
         errors.append(FieldError("tasks", f"holds {count} tasks; it must be 1 to {MAX_BATCH}"))
     if errors:
         raise InvalidInputError(*errors)
-    return [_read_one(task, types) for task in cast("list[Any]", tasks)]
+    given_tasks = cast("list[Any]", tasks)
+    most = max(_LEAST_ERRORS, MAX_ERRORS // len(given_tasks))
+    return [_read_one(task, types, most) for task in given_tasks]
 
 
-def _read_one(fields: Any, types: Collection[str]) -> Submission | InvalidInputError:
+def _read_one(fields: Any, types: Collection[str], most_errors: int) -> Submission | InvalidInputError:
     try:
-        return read_submission(fields, types, name="task")
+        return read_submission(fields, types, name="task", most_errors=most_errors)
     except InvalidInputError as error:
         return error
 

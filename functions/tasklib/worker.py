@@ -3,10 +3,10 @@
 Every rule about what a delivery means is in `task.judge_delivery`; this module carries the verdicts out, in an
 order that loses nothing when it is cut off anywhere: the record first, then the dead letter, then the message.
 
-One thread makes every call to AWS that is not a task's own, and makes it for all tasks that wait for one: their
-records are read in one call, as many as can start at once are claimed in the next, and whatever ends while a
+One thread reads and writes all records that are not a task's own data, and does so for all tasks that wait for it:
+their records are read in one call, as many as can start at once are claimed in the next, and whatever ends while a
 call is under way is settled together in the one after it. So a batch costs a few calls, not a few per task, and
-a task that ends early is settled early.
+a task that ends early is settled early. What becomes of their messages is a matter of its own (`messages`).
 """
 
 import random
@@ -15,13 +15,13 @@ import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from itertools import compress
 from queue import Empty, SimpleQueue
 from typing import Final, NamedTuple, Self, TypeVar
 
 from tasklib import aws, clock
 from tasklib.clock import Deadline
+from tasklib.messages import Messages
 from tasklib.queue import BadMessageError, DeadLetter, Delivery, Queue, TaskMessage
 from tasklib.retry_policy import RetryPolicy
 from tasklib.store import Change, TaskStore
@@ -40,9 +40,6 @@ _LAST_CALL: Final = 2_000
 
 #: How much longer than the invocation a lease lasts: the clocks of two workers may differ.
 _LEASE_SLACK: Final = 5_000
-
-#: The first wait of a message that goes back unclaimed; it doubles with each receive.
-_FIRST_RETURN: Final = 5_000
 
 #: The first and the longest pause, in seconds, before a call without an answer is made again.
 _PAUSE: Final = 0.1
@@ -131,19 +128,26 @@ class Worker:
         self.settings = settings
         # One thread a task process: whoever has a process can start at once, and is claimed only then.
         self.threads = ThreadPoolExecutor(CONCURRENCY, thread_name_prefix="task")
+        self.messenger = ThreadPoolExecutor(1, thread_name_prefix="messages")
 
     def work_off(self, deliveries: Sequence[Delivery], deadline: Deadline) -> list[str]:
         """Runs what can run and settles it. Returns the ids of the messages that must not be deleted."""
-        batch = _Batch(self, deadline)
-        batch.work_off(deliveries)
-        return [delivery.message_id for delivery in deliveries if delivery.message_id not in batch.done]
+        messages = Messages(
+            self.task_queue,
+            self.dead_letter_queue,
+            self.messenger,
+            deadline,
+            longest_return=self.settings.visibility_timeout,
+        )
+        _Batch(self, messages, deadline).work_off(deliveries)
+        return messages.kept(deliveries)
 
 
 class _Batch:
-    """One invocation. A message stays on the queue unless it is put among the `done` ones."""
+    """One invocation."""
 
-    def __init__(self, worker: Worker, deadline: Deadline) -> None:
-        self.done: set[str] = set()
+    def __init__(self, worker: Worker, messages: Messages, deadline: Deadline) -> None:
+        self._messages = messages
         self._worker = worker
         self._store = worker.store
         self._settings = worker.settings
@@ -157,9 +161,9 @@ class _Batch:
             fresh, suspects, twins = self._sort(self._parse(deliveries), types)
         except TaskTypesError:
             logger.exception("no task can run")
-            self._give_back(deliveries)
+            self._messages.give_back(deliveries)
         except aws.AWS_ERRORS as error:
-            self._no_answer(deliveries, error)
+            self._messages.no_answer(deliveries, error)
         else:
             self._run(fresh)
             # A task whose last worker died, perhaps by its doing, runs when nobody else can be hurt: all others
@@ -180,7 +184,7 @@ class _Batch:
                 parsed.append((delivery, TaskMessage.parse(delivery.body)))
             except BadMessageError as error:
                 letters.append((delivery, DeadLetter(None, 0, str(error), "")))
-        self._bury(letters)
+        self._messages.bury(letters)
         return parsed
 
     def _sort(
@@ -201,13 +205,13 @@ class _Batch:
                 continue
             seen.add(message.task_id)
             if message.task_id in damaged:
-                self._give_back([delivery])
+                self._messages.give_back([delivery])
                 continue
             task = records.get(message.task_id)
             terms = self._terms(task, types)
             decision = _judge(task, message, terms.policy.max_attempts if terms else 0)
             if decision is None:
-                self._give_back([delivery])
+                self._messages.give_back([delivery])
                 continue
             if task and terms and decision.verdict in (Verdict.CLAIM, Verdict.RECLAIM):
                 jobs[task.task_id] = decision.verdict, _Job(delivery, task, terms)
@@ -245,7 +249,7 @@ class _Batch:
     def _obey(self, verdicts: Sequence[tuple[Delivery, TaskMessage, Task | None, Decision]]) -> None:
         """Carries out what the task model decided about deliveries that start nothing."""
         letters: list[tuple[Delivery, DeadLetter]] = []
-        deferrals: list[tuple[Delivery, int]] = []
+        delays: list[tuple[Delivery, int]] = []
         hopeless: list[tuple[Delivery, DeadLetter]] = []
         changes: list[Change] = []
         now = clock.now()
@@ -256,28 +260,28 @@ class _Batch:
                     letters.append((delivery, letter))
                 case Verdict.DISCARD if task:
                     logger.info("message discarded", extra=_names(task) | {"reason": decision.reason})
-                    self.done.add(delivery.message_id)
+                    self._messages.done(delivery)
                 case Verdict.FAIL if task:
                     try:
                         after = task.given_up(decision.reason, keep=self._settings.retention, now=now)
                     except Exception:  # noqa: BLE001 - logged whole, and the message goes back
                         logger.exception("a record cannot be understood", extra=_names(task))
-                        self._give_back([delivery])
+                        self._messages.give_back([delivery])
                         continue
                     hopeless.append((delivery, letter))
                     changes.append(Change(task, after))
                 case _:
                     # Due later, or its record was written between the two looks at it.
-                    deferrals.append((delivery, decision.until - now))
+                    delays.append((delivery, decision.until))
         for (delivery, letter), outcome in zip(hopeless, self._store.write(changes), strict=True):
             if outcome.written:
                 letters.append((delivery, letter))
             elif outcome.error is None:
-                deferrals.append((delivery, 0))
+                delays.append((delivery, now))
             else:
-                self._no_answer([delivery], outcome.error)
-        self._bury(letters)
-        self._defer(deferrals)
+                self._messages.no_answer([delivery], outcome.error)
+        self._messages.bury(letters)
+        self._messages.put_off(delays)
 
     # -- attempts
 
@@ -291,7 +295,7 @@ class _Batch:
             free = CONCURRENCY - running
             if not all(map(self._is_in_time, waiting[:free])):
                 late = [not self._is_in_time(job) for job in waiting]
-                self._give_back([job.delivery for job in compress(waiting, late)])
+                self._messages.give_back([job.delivery for job in compress(waiting, late)])
                 waiting = [job for job, is_late in zip(waiting, late, strict=True) if not is_late]
             running += self._start(waiting[:free])
             waiting = waiting[free:]
@@ -321,7 +325,7 @@ class _Batch:
                 ready.append((job, Change(job.task, after), self._worker.processes.take()))
             except Exception:  # noqa: BLE001 - logged whole, and the message goes back
                 logger.exception("a task could not be started", extra=_names(job.task))
-                self._give_back([job.delivery])
+                self._messages.give_back([job.delivery])
         won = self._claim([(job, change) for job, change, _ in ready])
         for job, change, process in ready:
             if change in won:
@@ -345,7 +349,7 @@ class _Batch:
                 message = TaskMessage.of(job.task)
                 decision = _judge(outcome.record, message, job.terms.policy.max_attempts)
                 if decision is None:
-                    self._give_back([job.delivery])
+                    self._messages.give_back([job.delivery])
                 else:
                     refused.append((job.delivery, message, outcome.record, decision))
             elif seen.get(job.task.task_id) == change.after and self._is_in_time(job):
@@ -353,7 +357,7 @@ class _Batch:
             else:
                 # It may have been made all the same, if there was no answer to the second look either, or no time
                 # is left to run it: then its lease ends unused and the attempt counts as a crash.
-                self._no_answer([job.delivery], outcome.error)
+                self._messages.no_answer([job.delivery], outcome.error)
         self._obey(refused)
         return won
 
@@ -428,7 +432,7 @@ class _Batch:
         outcomes = self._store.write([Change(one.job.task, one.after) for one in settlements])
         unsettled: list[_Settlement] = []
         letters: list[tuple[Delivery, DeadLetter]] = []
-        deferrals: list[tuple[Delivery, int]] = []
+        delays: list[tuple[Delivery, int]] = []
         for settlement, outcome in zip(settlements, outcomes, strict=True):
             delivery, after, facts = settlement.job.delivery, settlement.after, settlement.facts
             if outcome.error and aws.may_pass(outcome.error) and self._has_time_for_another_call(pause):
@@ -441,53 +445,17 @@ class _Batch:
                 logger.warning("claim was taken over", extra=_names(after))
             elif after.status is Status.COMPLETED:
                 logger.info("task completed", extra=facts)
-                self.done.add(delivery.message_id)
+                self._messages.done(delivery)
             elif after.status is Status.FAILED:
                 logger.error("task failed", extra=facts)
                 reason = after.error_message or ""
                 letters.append((delivery, DeadLetter(after.task_id, after.run, reason, after.correlation_id)))
             else:
                 logger.warning("attempt failed", extra=facts)
-                deferrals.append((delivery, (after.not_before or 0) - clock.now()))
-        self._bury(letters)
-        self._defer(deferrals)
+                delays.append((delivery, after.not_before or 0))
+        self._messages.bury(letters)
+        self._messages.put_off(delays)
         return unsettled
-
-    # -- messages
-
-    def _bury(self, letters: Sequence[tuple[Delivery, DeadLetter]]) -> None:
-        """Sends dead letters. Without an answer the messages go back: they bring the letters once more."""
-        try:
-            self._worker.dead_letter_queue.send_all([letter for _, letter in letters])
-        except aws.AWS_ERRORS as error:
-            self._no_answer([delivery for delivery, _ in letters], error)
-            return
-        for delivery, letter in letters:
-            facts = {"taskId": letter.task_id, "run": letter.run, "correlationId": letter.correlation_id}
-            logger.info("dead letter sent", extra=facts | {"reason": letter.reason})
-            self.done.add(delivery.message_id)
-
-    def _no_answer(self, deliveries: Sequence[Delivery], error: Exception) -> None:
-        logger.warning("no answer from AWS", extra=_about(deliveries) | {"reason": str(error)})
-        self._give_back(deliveries)
-
-    def _give_back(self, deliveries: Sequence[Delivery]) -> None:
-        """Back on the queue without an attempt, later each time."""
-        longest = self._settings.visibility_timeout
-        self._defer(
-            [
-                (delivery, min(_FIRST_RETURN * 2 ** min(delivery.receives - 1, 32), longest))
-                for delivery in deliveries
-            ]
-        )
-
-    def _defer(self, deferrals: Sequence[tuple[Delivery, int]]) -> None:
-        try:
-            self._worker.task_queue.defer_all(deferrals)
-        except aws.AWS_ERRORS as error:
-            # They return all the same, when their visibility timeout is over.
-            facts = _about([delivery for delivery, _ in deferrals])
-            logger.warning("messages not deferred", extra=facts | {"reason": str(error)})
 
     # -- calls that have to be answered
 
@@ -529,12 +497,3 @@ def _names(task: Task) -> dict[str, str | int]:
         "attempt": task.attempts,
         "correlationId": task.correlation_id,
     }
-
-
-def _about(deliveries: Sequence[Delivery]) -> dict[str, list[str]]:
-    """What identifies deliveries in a log line."""
-    task_ids: list[str] = []
-    for delivery in deliveries:
-        with suppress(BadMessageError):
-            task_ids.append(TaskMessage.parse(delivery.body).task_id)
-    return {"messageIds": [delivery.message_id for delivery in deliveries], "taskIds": task_ids}

@@ -47,6 +47,7 @@ def process_tasks(
     module = load("process_tasks")
     yield module
     module._worker.threads.shutdown()
+    module._worker.messenger.shutdown()
     module._processes.close()
 
 

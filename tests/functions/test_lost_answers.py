@@ -9,8 +9,9 @@ inside an answer is a loss of its own kind: botocore takes that answer for a goo
 from __future__ import annotations
 
 import json
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -47,9 +48,13 @@ class Work:
     """Tasks whose code writes down, outside of the system under test, that it was started."""
 
     def __init__(self, directory: Path) -> None:
-        self.good = json.dumps({"diary": str(directory), "seconds": 0})
-        self.bad = json.dumps({"diary": str(directory), "seconds": "no number"})
         self._diary = directory / "diary"
+        self.good = self.lasting(0)
+        self.bad = self.lasting("no number")
+
+    def lasting(self, seconds: object) -> str:
+        """The payload of a task that takes so long."""
+        return json.dumps({"diary": str(self._diary.parent), "seconds": seconds})
 
     def starts(self, task_id: str = "t") -> list[int]:
         """The attempts of a task whose code was started, in order."""
@@ -634,6 +639,128 @@ class TestNoAnswerAtAll:
         assert kept == [delivery.message_id for delivery in deliveries]
         wire.mend()
         assert [stack.record(task_id).attempts for task_id in ("t", "u")] == [0, 0]
+
+
+class Hang:
+    """A call that gets no answer until somebody ends it."""
+
+    def __init__(self) -> None:
+        self.began = threading.Event()
+        self._over = threading.Event()
+
+    def __call__(self) -> None:
+        """What happens to the call."""
+        self.began.set()
+        self._over.wait(20)
+
+    def end(self) -> None:
+        """It is answered."""
+        self._over.set()
+
+
+@pytest.fixture
+def hang() -> Generator[Hang]:
+    """Ends with the test, so that no thread waits for it any longer."""
+    hang = Hang()
+    yield hang
+    hang.end()
+
+
+#: The calls that a failed task's message leads to, by the attempts that it has behind it.
+FAREWELLS = pytest.mark.parametrize(
+    ("call", "attempts"),
+    [("ChangeMessageVisibilityBatch", 0), ("SendMessageBatch", 2)],
+    ids=["delay", "letter"],
+)
+
+
+class TestAQueueThatHangs:
+    @FAREWELLS
+    def test_holds_up_no_settlement(
+        self, stack: Stack, wire: Wire, worker: Worker, work: Work, call: str, attempts: int
+    ) -> None:
+        bad = stack.submit("t", "busy", work.bad, attempts=attempts)
+        send(stack, bad, stack.submit("neighbour", "busy", work.lasting(0.5)))
+        settled: list[bool] = []
+
+        def until_the_neighbour_is_settled() -> None:
+            end = time.monotonic() + 3
+            while not settled and time.monotonic() < end:
+                settled.extend([True] * (stack.record("neighbour").status is Status.COMPLETED))
+
+        wire.meanwhile(call, "", until_the_neighbour_is_settled)
+        kept = invoke(stack, worker)
+        assert settled
+        assert len(kept) == (0 if attempts else 1)
+        assert stack.record("t").status is (Status.FAILED if attempts else Status.RETRYING)
+
+    def test_is_asked_once_for_all_that_come_too_late(
+        self, stack: Stack, wire: Wire, worker: Worker, work: Work
+    ) -> None:
+        # A task may run 25 s, and 3 s have to be left after it: ten start, and the others are given back when the
+        # first of those has ended.
+        ids = stack.submit_many("busy", ["first"], work.lasting(1.2))
+        ids += stack.submit_many("busy", [f"t{number}" for number in range(9)], work.lasting(1.6))
+        late = stack.submit_many("busy", [f"late{number}" for number in range(90)], work.good)
+        settled: list[bool] = []
+
+        def until_the_others_are_settled() -> None:
+            end = time.monotonic() + 3
+            while not settled and time.monotonic() < end:
+                records = stack.store.get_many(ids, consistent=True)
+                settled.extend([True] * all(record.status is Status.COMPLETED for record in records))
+
+        wire.meanwhile("ChangeMessageVisibilityBatch", "late0", until_the_others_are_settled)
+        wire.lose("ChangeMessageVisibilityBatch", times=TRIES)
+        kept = worker.work_off([message_of(task_id) for task_id in ids + late], Deadline(29_000))
+        assert settled
+        assert kept == [f"message of {task_id}" for task_id in late]
+        assert wire.calls()["ChangeMessageVisibilityBatch"] == TRIES
+
+    @FAREWELLS
+    def test_is_waited_for_until_a_second_before_the_end(
+        self, stack: Stack, wire: Wire, short_worker: Worker, work: Work, hang: Hang, call: str, attempts: int
+    ) -> None:
+        send(stack, stack.submit("t", "busy", work.bad, attempts=attempts))
+        wire.meanwhile(call, "", hang)
+        deliveries = stack.receive(stack.task_queue_url)
+        deadline = Deadline(SHORT)
+        assert short_worker.work_off(deliveries, deadline) == [deliveries[0].message_id]
+        assert 500 < deadline.remaining() <= 1000
+        hang.end()
+        if attempts:
+            # The letter was sent, and nobody waited for the answer: the next delivery brings it again.
+            assert short_worker.work_off(deliveries, Deadline(SHORT)) == []
+            assert len(stack.letters()) == 2
+
+    def test_gets_nothing_more_after_the_end(
+        self, stack: Stack, wire: Wire, short_worker: Worker, work: Work, hang: Hang
+    ) -> None:
+        send(stack, stack.submit("t", "busy", work.bad))
+        # Fails when its 0.3 s are over, so its letter comes after the other's delay.
+        send(stack, stack.submit("doomed", "busy", work.lasting(9), attempts=2))
+        wire.meanwhile("ChangeMessageVisibilityBatch", "", hang)
+        assert len(invoke(stack, short_worker, SHORT)) == 2
+        assert stack.record("doomed").status is Status.FAILED
+        hang.end()
+        # Only what the next invocation asks for comes after it.
+        stack.submit("u", "busy", work.bad, attempts=2)
+        assert short_worker.work_off([message_of("u", "busy")], Deadline(SHORT)) == []
+        assert [json.loads(letter)["taskId"] for letter in stack.letters()] == ["u"]
+
+    @FAREWELLS
+    def test_or_answers_what_nobody_expects_keeps_the_message(
+        self, stack: Stack, wire: Wire, worker: Worker, work: Work, call: str, attempts: int
+    ) -> None:
+        def act() -> None:
+            raise RuntimeError("what is this?")
+
+        bad = stack.submit("t", "busy", work.bad, attempts=attempts)
+        send(stack, bad, stack.submit("neighbour", "busy", work.good))
+        wire.meanwhile(call, "", act)
+        kept = invoke(stack, worker)
+        assert [TaskMessage.parse(delivery.body).task_id for delivery in kept] == ["t"]
+        assert stack.record("neighbour").status is Status.COMPLETED
 
 
 class TestAStatement:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.exceptions import ReadTimeoutError
+from botocore.httpsession import URLLib3Session
 from tasklib.task import Status
 
 from .conftest import Stack, lambda_context
@@ -220,11 +224,23 @@ class TestABatch:
         assert len(json.dumps(results)) < 20_000
         assert len(queued(stack)) == 20
 
-    def test_of_nothing_but_errors_has_an_answer_that_lambda_can_give(self, post: Post) -> None:
-        wrong = {f"{number}-{'x' * 900}": 1 for number in range(58)}
-        results = post(*[wrong] * 80)
-        assert codes(results) == [400] * 80
-        assert len(json.dumps(results, ensure_ascii=False)) < 5_500_000
+    @pytest.mark.parametrize("character", ["x", "\U0001f600", "\x01"])
+    def test_of_nothing_but_errors_has_a_small_answer(self, post_body: PostBody, character: str) -> None:
+        wrong = {f"{number:03}{character * 97}": 1 for number in range(60)}
+        wrong |= dict.fromkeys(("taskId", "type"), character * 200)
+        status, answer, _ = post_body(json.dumps({"tasks": [wrong] * 100}, ensure_ascii=False))
+        assert (status, codes(answer["results"])) == (207, [400] * 100)
+        # Lambda's own may have 6 MB.
+        assert len(json.dumps(answer, ensure_ascii=False).encode()) < 1_000_000
+
+    @pytest.mark.parametrize(("tasks", "told"), [(1, 50), (5, 10), (100, 3)])
+    def test_shares_the_errors_that_an_answer_tells(self, post: Post, tasks: int, told: int) -> None:
+        wrong = {"answer": "1"} | dict.fromkeys((f"f{number}" for number in range(60)), 1)
+        for result in post(*[wrong] * tasks):
+            *errors, last = result["problem"]["errors"]
+            assert [error["field"] for error in errors] == [f"f{number}" for number in range(told)]
+            assert last == {"field": "body", "message": f"has {60 - told} more errors"}
+            assert result["problem"]["detail"].count(";") == told * 2
 
     def test_takes_no_query(self, load: Load, stack: Stack) -> None:
         event = {
@@ -383,6 +399,38 @@ class TestWithoutAnAnswer:
         assert codes(post(*named(3), milliseconds=3_000)) == [503] * 3
         assert (stack.items(), queued(stack)) == ([], [])
         assert codes(post(*named(3))) == [202] * 3
+
+    @pytest.mark.usefixtures("wire")  # no backoff
+    @pytest.mark.parametrize(
+        ("service", "milliseconds", "hang", "code"), [("dynamodb", 8_200, 1.5, 503), ("sqs", 4_500, 1.6, 202)]
+    )
+    def test_for_as_long_as_it_is_waited_for_every_task_has_its_result_in_time(
+        self,
+        stack: Stack,
+        monkeypatch: pytest.MonkeyPatch,
+        post: Post,
+        service: str,
+        milliseconds: int,
+        hang: float,
+        code: int,
+    ) -> None:
+        to_wire = URLLib3Session.send
+
+        def send(session: URLLib3Session, request: AWSPreparedRequest) -> AWSResponse:
+            target = cast("dict[str, bytes]", request.headers)["X-Amz-Target"].decode()
+            if target.startswith("DynamoDB" if service == "dynamodb" else "AmazonSQS"):
+                time.sleep(hang)
+                raise ReadTimeoutError(endpoint_url=request.url)
+            return to_wire(session, request)
+
+        began = time.monotonic()
+        with monkeypatch.context() as patch:
+            patch.setattr(URLLib3Session, "send", send)
+            results = post(*named(20), {"taskId": "large", "answer": "x" * 2000}, milliseconds=milliseconds)
+        assert time.monotonic() - began < milliseconds / 1000
+        assert codes(results) == [code] * 21
+        assert (len(stack.items()) > 0) == (code == 202)
+        assert queued(stack) == []
 
     def test_its_calls_are_made_side_by_side_so_that_they_end_in_time(self, wire: Wire, post: Post) -> None:
         # None of the four is answered before all are made.

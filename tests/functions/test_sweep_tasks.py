@@ -1,6 +1,7 @@
 """The sweep: whatever was stored and never queued, is queued."""
 
 import json
+import time
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -10,6 +11,7 @@ from tasklib import clock
 from tasklib.task import Status, created_key, list_shard
 
 from .conftest import Stack, lambda_context
+from .wire import Wire
 
 Sweep = Callable[..., int]
 
@@ -99,3 +101,83 @@ def test_a_restarted_task_is_queued_again_until_a_worker_claims_it(stack: Stack,
     waiting, now = stack.record("t"), clock.now()
     assert stack.store.change(waiting, waiting.claimed("c", lease_until=now + 1000, now=now))
     assert sweep() == 0
+
+
+def strides(wire: Wire) -> list[int]:
+    """The shards in the order in which the sweep's cursors moved."""
+    places = [call["Key"]["part"]["S"] for call in wire.bodies("UpdateItem")]
+    return [int(place.removeprefix("cursor#")) for place in places]
+
+
+def backlog(stack: Stack, shard: int, count: int, **fields: Any) -> list[str]:
+    """Tasks of one shard that nobody has queued."""
+    long_ago = clock.now() - 600_000
+    ids = [f"s{shard}-{number:03}" for number in range(count)]
+    for task_id in ids:
+        place = {"created_key": created_key(task_id, long_ago), "list_shard": str(shard)}
+        stack.submit_many("echo", [task_id], **(place | fields))
+    return ids
+
+
+class TestABacklog:
+    def test_of_one_shard_leaves_each_other_its_share_of_the_time(
+        self, stack: Stack, wire: Wire, sweep: Sweep
+    ) -> None:
+        for shard, count in enumerate([310, 120, 1]):
+            backlog(stack, shard, count)
+        assert sweep() == 431
+        first = strides(wire)
+        assert sorted(first[:3]) == [0, 1, 2]
+        assert sorted(first[3:5]) == [0, 1]
+        assert first[5:] == [0, 0]
+
+    def test_is_begun_at_another_shard_each_minute(
+        self, stack: Stack, wire: Wire, sweep: Sweep, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        minute, firsts = 60 * 10**9, list[int]()
+        began = time.time_ns()
+        for number in range(4):
+            for shard in range(3):
+                place = created_key(f"t{shard}{number}", clock.now() - 600_000 + 1000 * number)
+                stack.submit(f"t{shard}{number}", created_key=place, list_shard=str(shard))
+            monkeypatch.setattr(time, "time_ns", lambda at=began + number * minute: at)
+            assert sweep() == 3
+            firsts.append(strides(wire)[-3])
+        assert sorted(firsts[:3]) == [0, 1, 2]
+        assert firsts[3] == firsts[0]
+
+    def test_does_not_hold_up_restarted_tasks(self, stack: Stack, wire: Wire, sweep: Sweep) -> None:
+        backlog(stack, 0, 120)
+        long_ago = created_key("", clock.now() - 600_000)
+        for shard in range(3):
+            restarted: dict[str, Any] = {
+                "run": 2,
+                "unsent_shard": str(shard),
+                "unsent_key": f"{long_ago}r{shard}",
+            }
+            stack.submit(f"r{shard}", list_shard=str(shard), **restarted)
+        assert sweep() == 123
+        messages = [
+            entry["MessageBody"] for call in wire.bodies("SendMessageBatch") for entry in call["Entries"]
+        ]
+        assert {json.loads(message)["taskId"] for message in messages[:3]} == {"r0", "r1", "r2"}
+
+    def test_of_restarted_tasks_does_not_hold_up_the_others(
+        self, stack: Stack, wire: Wire, sweep: Sweep
+    ) -> None:
+        long_ago = created_key("", clock.now() - 600_000)
+        for number in range(210):
+            restarted: dict[str, Any] = {
+                "run": 2,
+                "unsent_shard": "0",
+                "unsent_key": f"{long_ago}r{number:03}",
+            }
+            stack.submit_many("echo", [f"r{number:03}"], **restarted)
+        stored(stack, "stranded", seconds_ago=600)
+        assert sweep() == 211
+        messages = [
+            entry["MessageBody"] for call in wire.bodies("SendMessageBatch") for entry in call["Entries"]
+        ]
+        assert json.loads(messages[100])["taskId"] == "stranded"
+        # Moved to the end of their list by the batch.
+        assert wire.calls()["BatchExecuteStatement"] == 4 + 4 + 1

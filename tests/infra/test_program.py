@@ -198,7 +198,7 @@ def test_time_and_memory(program: Program) -> None:
         "process-tasks": (30, 512),
         "monitor-dlq": (60, 256),
         "retry-tasks": (10, 512),
-        "sweep-tasks": (60, 256),
+        "sweep-tasks": (60, 1_769),
         "notify-clients": (30, 512),
         "track-connections": (10, 512),
         "dashboard": (10, 512),
@@ -588,7 +588,7 @@ def test_every_resource_belongs_to_a_component(program: Program) -> None:
 def test_settings_reach_what_they_configure() -> None:
     program = evaluate(
         "dev",
-        batchSize="50",
+        batchSize="20",
         batchWindowSeconds="3",
         corsOrigins='["https://a.example", "http://localhost:5173"]',
         dlqMonitorSchedule="cron(0 8 ? * MON-FRI *)",
@@ -603,7 +603,7 @@ def test_settings_reach_what_they_configure() -> None:
     )
     queue, source = program.inputs(QUEUE, "task-queue"), program.inputs(EVENT_SOURCE, "process-tasks")
     worker = program.inputs(FUNCTION, "process-tasks")
-    assert (source["batchSize"], source["maximumBatchingWindowInSeconds"]) == (50, 3)
+    assert (source["batchSize"], source["maximumBatchingWindowInSeconds"]) == (20, 3)
     assert queue["visibilityTimeoutSeconds"] == 6 * 60 + 3
     assert worker["environment"]["variables"]["VISIBILITY_TIMEOUT_SECONDS"] == str(6 * 60 + 3)
     assert (worker["timeout"], worker["memorySize"]) == (60, 1024)

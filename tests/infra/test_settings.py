@@ -247,11 +247,51 @@ def test_a_stack_name_that_aws_would_refuse_is_named(monkeypatch: pytest.MonkeyP
 # Values that do not go together
 
 
+def limited(seconds: float | None, name: str = "resize") -> DeclaredTaskType:
+    """A task type with this time limit, or with none of its own."""
+    return DeclaredTaskType(name, f"functions/task_types/{name}.py", time_limit_seconds=seconds)
+
+
 def test_large_batches_need_a_window() -> None:
-    assert problems({"batchSize": "11"}) == [
+    assert problems({"batchSize": "11"}, [limited(1)]) == [
         "batchSize: 11; allowed above 10 only with a batchWindowSeconds of 1 or more"
     ]
-    load({"batchSize": "11", "batchWindowSeconds": "1"})
+    load({"batchSize": "11", "batchWindowSeconds": "1"}, [limited(1)])
+
+
+def too_large(batch: int, limit: float, needed: float, timeout: int, whose: str) -> str:
+    """What a person is told of a batch whose last tasks could not start."""
+    return (
+        f"batchSize: {batch}; allowed above 10 only with a workerTimeoutSeconds of at least ceil(batchSize / 10) x "
+        f"{limit:g} + 3 = {needed:g}, it is {timeout} ({whose} is {limit:g} s, tasks run 10 at a time, and one that "
+        "could not end goes back unrun)"
+    )
+
+
+def test_every_task_of_a_large_batch_must_be_able_to_start() -> None:
+    types = [limited(2.5), limited(4.5, "slow"), limited(1, "fast")]
+    window = {"batchWindowSeconds": "1"}
+    load(window | {"batchSize": "60"}, types)
+    whose = "the limit of task type slow in functions/task_types/slow.py"
+    assert problems(window | {"batchSize": "61"}, types) == [too_large(61, 4.5, 34.5, 30, whose)]
+    load(window | {"batchSize": "61", "workerTimeoutSeconds": "35"}, types)
+
+
+@pytest.mark.parametrize("types", [[], [limited(None)], [limited(1, "fast"), limited(None)]])
+def test_a_type_without_a_limit_of_its_own_may_take_nearly_all_of_the_time(
+    types: list[DeclaredTaskType],
+) -> None:
+    window = {"batchWindowSeconds": "1"}
+    whose = "the limit of a type that states none"
+    assert problems(window | {"batchSize": "11"}, types) == [too_large(11, 25, 53, 30, whose)]
+    load(window | {"batchSize": "20", "workerTimeoutSeconds": "7"}, types)
+    load({"batchSize": "10"}, types)
+
+
+def test_the_worker_has_the_numbers_that_this_is_reckoned_with() -> None:
+    text = (ROOT / "functions" / "tasklib" / "worker.py").read_text()
+    assert "CONCURRENCY: Final = 10\n" in text
+    assert "_SETTLING_TIME: Final = 3_000\n" in text
 
 
 def test_a_message_must_stay_hidden_while_its_batch_is_gathered_and_run() -> None:
