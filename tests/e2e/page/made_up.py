@@ -32,7 +32,7 @@ def task(number: int, **fields: Any) -> Task:
 class MadeUpApi:
     """Answers the reads of a page from `tasks`, newest first, and speaks to it as the WebSocket API does.
 
-    `sockets` are all that were opened; while it `is_silent`, their frames get no answer.
+    `sockets` are all that were opened; while it `is_silent`, their pings get no answer.
     """
 
     def __init__(self, page: Page, tasks: Sequence[Task]) -> None:
@@ -77,7 +77,7 @@ class MadeUpApi:
     def _connect(self, socket: WebSocketRoute) -> None:
         def answer(message: str | bytes) -> None:
             action = json.loads(message)["action"]
-            if self.is_silent:
+            if self.is_silent and action == "ping":
                 return
             socket.send(json.dumps({"subscribed": "all"} if action == "subscribe" else {"pong": True}))
 

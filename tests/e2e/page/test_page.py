@@ -10,11 +10,12 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, Playwright, expect
 
 from tests.e2e.conftest import LocalStack
+from tests.waiting import wait_for
 
 from .conftest import Wire, is_live, opened, started
 from .made_up import MadeUpApi, task
 
-pytestmark = pytest.mark.xdist_group("reliable")
+pytestmark = pytest.mark.xdist_group("page")
 
 
 def row(page: Page, task_id: str) -> Locator:
@@ -356,18 +357,17 @@ def test_a_connection_that_falls_silent_is_replaced(browser: Browser, reliable: 
         page.goto(reliable.page_url)
         is_live(page)
         page.clock.fast_forward("01:01")  # a ping, which is answered
+        # Frames keep their order: with this one the page has the answer.
+        api.push(task(2))
+        expect(page.locator("tbody tr")).to_have_count(2)
         page.clock.fast_forward("00:11")
         is_live(page)
         assert len(api.sockets) == 1
         api.is_silent = True
         page.clock.fast_forward("01:01")
         page.clock.fast_forward("00:11")
-        connection = page.get_by_role("group", name="Connection")
-        expect(connection).to_contain_text("The server fell silent.")
-        api.is_silent = False
-        connection.get_by_role("button", name="Try now").click()
+        wait_for(lambda: page.evaluate("1") and len(api.sockets) == 2, "another connection")
         is_live(page)
-        assert len(api.sockets) == 2
 
 
 def test_a_thousand_rows_stay_cheap(browser: Browser, reliable: LocalStack) -> None:
