@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help local test verify check chaos outage killer bench format smoke load lock clean
+.PHONY: help local test verify check chaos outage killer bench format smoke load screenshot lock clean
 .DELETE_ON_ERROR:
 # Packages are installed without bytecode, which takes longer than to fetch them; what is imported is compiled
 # once, then, and kept.
@@ -54,6 +54,9 @@ killer: .venv/.dev .venv/.emulator  ## One task of a hundred kills a process tha
 
 smoke: .venv/.run  ## Submit a few tasks to URL and wait for them
 	@.venv/bin/python -m client smoke $(URL)
+
+screenshot: .venv/.dev  ## A picture of the page at URL, docs/page.png; submits a few tasks there (needs chromium)
+	@.venv/bin/python -m tests.e2e.page.screenshot $(URL) docs/page.png
 
 load: .venv/.run  ## Submit COUNT tasks to URL, BATCH in a request, CONCURRENCY requests at a time
 	@.venv/bin/python -m client load $(URL) --count $(COUNT) --concurrency $(CONCURRENCY) --batch $(BATCH)

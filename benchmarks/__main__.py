@@ -15,6 +15,7 @@ from benchmarks import (
     cost,
     first_task,
     list_growth,
+    live,
     package,
     report,
     submission,
@@ -43,6 +44,7 @@ def main() -> int:
             say(f"first task completed after {seconds:.1f} s")
             speeds = throughput.measure(stack, say)
             bursts = submission.measure(stack, say)
+            delays = live.measure(stack, say)
         with Stack() as stack:
             workers = worker.measure(functions, stack)
             say(
@@ -51,7 +53,7 @@ def main() -> int:
             costs = cost.measure(stack, workers, say)
         with Stack() as stack:
             pages = list_growth.measure(functions, stack, say)
-    findings = report.Findings(cold_starts, seconds, speeds, bursts, workers, sweeps, costs, pages)
+    findings = report.Findings(cold_starts, seconds, speeds, bursts, delays, workers, sweeps, costs, pages)
     goals = report.goals(findings)
     measured = json.dumps({goal.name: round(goal.value, 3) for goal in goals})
     sys.stdout.write(f"{report.tables(findings)}\n{report.goal_table(goals)}\n{measured}\n")

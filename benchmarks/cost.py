@@ -34,8 +34,8 @@ _PATIENCE = 60
 class Cost:
     """For one task: calls by operation, units; and dollars for a million tasks by service.
 
-    All includes the sweep, which reads each task once, but for `write_units`: those are the writes of the task. The
-    sweep writes its cursor for each hundred tasks.
+    All includes the sweep, which reads each task once, and the reader of the table's stream while nobody watches;
+    but for `write_units`: those are the writes of the task. The sweep writes its cursor for each hundred tasks.
     """
 
     calls: Mapping[str, float]
@@ -80,8 +80,9 @@ def measure(stack: Stack, worker: WorkerCost, say: Callable[[str], None]) -> Cos
         name: 1000 * statistics.median(reply.seconds for reply in post_all(url, bodies, 1))
         for name, (url, bodies, _) in runs.items()
     }
+    query = _query_milliseconds(stack)
     with MeterProxy(stack.endpoint) as meter:
-        for name in ("submit-tasks", "process-tasks", "sweep-tasks"):
+        for name in ("submit-tasks", "process-tasks", "sweep-tasks", "notify-clients"):
             stack.configure(name, {"AWS_ENDPOINT_URL": meter.url, "SWEEP_BEHIND_SECONDS": "0"})
         _wait(stack, post_all(single, [task] * 20, 1))
         stack.functions.invoke(FunctionName=_name(stack, "sweep-tasks"))  # past all that came before
@@ -92,7 +93,11 @@ def measure(stack: Stack, worker: WorkerCost, say: Callable[[str], None]) -> Cos
             logged = len(stack.settled_log())
             replies = post_all(url, bodies, 1)
             _wait(stack, replies)
-            write_units = sum(count.write_units for count in meter.counts().values())
+            time.sleep(1)  # the stream is read four times a second
+            of_tasks = meter.counts()
+            write_units = sum(count.write_units for count in of_tasks.values())
+            # Nobody is connected, so each batch of changes costs an invocation with one query.
+            batches = of_tasks["dynamodb.Query"].calls
             begin = time.perf_counter()
             stack.functions.invoke(FunctionName=_name(stack, "sweep-tasks"))
             sweep = (time.perf_counter() - begin) * 1000
@@ -103,6 +108,7 @@ def measure(stack: Stack, worker: WorkerCost, say: Callable[[str], None]) -> Cos
                 + bill.http_requests(len(json.dumps(body)) for body in bodies)
                 + bill.invocations([milliseconds[name]] * len(bodies), MEMORY_MB)
                 + bill.invocations([sweep], SWEEP_MEMORY_MB)
+                + bill.invocations([query] * batches, MEMORY_MB)
                 + bill.logs(events)
             )
 
@@ -124,6 +130,22 @@ def measure(stack: Stack, worker: WorkerCost, say: Callable[[str], None]) -> Cos
         return Costs(
             costs["single"][0], costs["batch"][0], costs["single, 64 KB"][0], single_alone=costs["single"][1]
         )
+
+
+def _query_milliseconds(stack: Stack) -> float:
+    """What it takes to find that nobody is connected."""
+    seconds: list[float] = []
+    for _ in range(20):
+        begin = time.perf_counter()
+        stack.dynamodb.query(
+            TableName=stack.connections_table,
+            KeyConditionExpression="#state = :subscribed",
+            ExpressionAttributeNames={"#state": "state"},
+            ExpressionAttributeValues={":subscribed": {"S": "subscribed"}},
+            ConsistentRead=True,
+        )
+        seconds.append(time.perf_counter() - begin)
+    return 1000 * statistics.median(seconds)
 
 
 def worker_usage(tasks: int, batch: int, milliseconds: float) -> bill.Usage:

@@ -7,6 +7,7 @@ from benchmarks import cpu
 from benchmarks.cold_start import ColdStart
 from benchmarks.cost import Cost, Costs
 from benchmarks.list_growth import ListPages
+from benchmarks.live import Delay
 from benchmarks.submission import Burst
 from benchmarks.sweep import SweepCost
 from benchmarks.throughput import BATCH, BATCH_CLIENTS, BATCH_COUNT, CLIENTS, COUNT, Throughput
@@ -21,6 +22,7 @@ class Findings:
     seconds_to_first_task: float
     throughput: Throughput
     bursts: Sequence[Burst]
+    delays: Sequence[Delay]
     worker: WorkerCost
     sweep: SweepCost
     costs: Costs
@@ -142,6 +144,17 @@ def tables(found: Findings) -> str:
                         *(f"{burst.per_second:.0f}", f"{burst.p50:.3f}", f"{burst.p99:.3f}"),
                     )
                     for burst in found.bursts
+                ],
+            ),
+            _table(
+                "From the write of a change to the clients that watch",
+                ("clients", "tasks", "p50 s", "p99 s", "longest s"),
+                [
+                    (
+                        *(str(delay.watchers), str(delay.tasks)),
+                        *(f"{delay.p50:.2f}", f"{delay.p99:.2f}", f"{delay.worst:.2f}"),
+                    )
+                    for delay in found.delays
                 ],
             ),
             _table(

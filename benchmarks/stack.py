@@ -66,6 +66,7 @@ class Stack:
         self.url = outputs["apiUrl"]
         self.endpoint = outputs["endpointUrl"]
         self.table = outputs["tasksTableName"]
+        self.connections_table = self.table.removesuffix("-tasks") + "-connections"
         self.task_queue_url = outputs["taskQueueUrl"]
         self.dead_letter_queue_url = outputs["deadLetterQueueUrl"]
         self.dynamodb: DynamoDBClient = boto3.client("dynamodb", **credentials(self.endpoint))

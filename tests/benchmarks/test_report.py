@@ -63,6 +63,7 @@ def findings(*cold_starts: ColdStart) -> Findings:
         5,
         Throughput(figures, figures, figures, figures, figures, Celery(100, 300), Ratios(1, 1, 1, 1, 1)),
         [],
+        [],
         WorkerCost(1, 30, 10, 1, 1),
         SweepCost(20, 40),
         Costs(*costs),
