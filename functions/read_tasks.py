@@ -20,7 +20,7 @@ _METHODS = {
     r"/live": "POST",
     r"/tasks": "GET, POST",
     r"/tasks/batch": "GET, POST",
-    r"/tasks/[^/]+": "GET",
+    r"/tasks/[^/]+": "DELETE, GET",
     r"/tasks/[^/]+/retry": "POST",
 }
 

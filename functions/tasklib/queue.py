@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from botocore.exceptions import ClientError
 
-from tasklib.task import TASK_ID, Task
+from tasklib import clock
+from tasklib.task import QUEUED_AHEAD, TASK_ID, Task
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -34,17 +35,18 @@ class BadMessageError(ValueError):
 
 
 class TaskMessage(NamedTuple):
-    """Asks a worker to run one run of a task."""
+    """Asks a worker to run one run of a task. It is delivered at `due` (ms), or at once; at most 15 minutes later."""
 
     task_id: str
     run: int
     type: str
     correlation_id: str
+    due: int = 0
 
     @classmethod
     def of(cls, task: Task) -> Self:
         """The message that starts this task's run."""
-        return cls(task.task_id, task.run, task.type, task.correlation_id)
+        return cls(task.task_id, task.run, task.type, task.correlation_id, task.not_before or 0)
 
     @classmethod
     def parse(cls, body: str) -> Self:
@@ -123,7 +125,9 @@ class Queue:
 
     def send(self, message: TaskMessage | DeadLetter) -> None:
         """Put a message on the queue; when this returns, SQS has it."""
-        self._client.send_message(QueueUrl=self._url, MessageBody=message.body())
+        self._client.send_message(
+            QueueUrl=self._url, MessageBody=message.body(), DelaySeconds=_delay(message)
+        )
 
     def send_all(self, messages: Sequence[TaskMessage | DeadLetter]) -> None:
         """Put messages on the queue, ten a call; when this returns, SQS has them all."""
@@ -132,7 +136,7 @@ class Queue:
             answer = self._client.send_message_batch(
                 QueueUrl=self._url,
                 Entries=[
-                    {"Id": str(position), "MessageBody": message.body()}
+                    {"Id": str(position), "MessageBody": message.body(), "DelaySeconds": _delay(message)}
                     for position, message in enumerate(batch)
                 ],
             )
@@ -195,6 +199,12 @@ class Queue:
     def delete(self, delivery: Delivery) -> None:
         """Remove a delivered message for good."""
         self._client.delete_message(QueueUrl=self._url, ReceiptHandle=delivery.receipt_handle)
+
+
+def _delay(message: TaskMessage | DeadLetter) -> int:
+    """How long a message is kept back, in whole seconds: a letter not at all."""
+    due = message.due if isinstance(message, TaskMessage) else 0
+    return max(0, min(math.ceil((due - clock.now()) / 1000), QUEUED_AHEAD // 1000))
 
 
 def _visibility(milliseconds: int) -> int:

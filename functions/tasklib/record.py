@@ -50,6 +50,7 @@ FIELDS: Final = {
     "failedShard": "failed_shard",
     "unsentShard": "unsent_shard",
     "unsentKey": "unsent_key",
+    "runAt": "run_at",
 }
 
 

@@ -3,8 +3,8 @@
 One table, partition key `taskId`, sort key `part`: the item `state` is the task, the item
 `data#<content hash>` holds its data when both together pass 1 KB, because DynamoDB bills an update for the
 whole item: data is paid for once, not at each change of state. Index `byCreated` lists all tasks, the sparse
-index `byFailed` the failed ones, the sparse index `byUnsent` the restarted ones that no worker has claimed.
-How an item looks is in `record`.
+index `byFailed` the failed ones, the sparse index `byUnsent` those that were restarted or are due later, until a
+worker claims them. How an item looks is in `record`.
 
 Every write of a record is conditional, so that no two writers can both believe they made it; a write whose
 answer was lost and that was sent again recognises its own trace. Records are changed in batches of PartiQL
@@ -57,8 +57,8 @@ _BATCH: Final = 100
 class ListIndex(Enum):
     """The indexes that list tasks by time, as (name, partition key, sort key).
 
-    ALL and FAILED sort by creation; UNSENT, the restarted tasks that no worker has claimed yet, by when their
-    message was sent last.
+    ALL and FAILED sort by creation; UNSENT, the tasks that were restarted or are due later and that no worker has
+    claimed yet, by when their message was sent last or is to be queued.
     """
 
     ALL = ("byCreated", "listShard", "createdKey")
@@ -148,7 +148,8 @@ class TaskStore:
     def _put_data(self, task: Task, data: TaskData, lifetime: int) -> None:
         item: dict[str, str | int] = {"taskId": task.task_id, "part": data_part(task), data.kind: data.text}
         if self._retention:
-            item["expiresAt"] = (task.updated_at + lifetime + self._retention) // 1000
+            begin = max(task.updated_at, task.run_at or 0)
+            item["expiresAt"] = (begin + lifetime + self._retention) // 1000
         self._client.put_item(TableName=self._table, Item=encode(item))
 
     def _put_new(self, task: Task) -> Task | None:

@@ -24,18 +24,22 @@ MAX_PAST_ERROR = 200
 #: The error of an attempt whose worker died.
 CRASHED = "the worker died"
 
+#: How long before a task is due its message is queued at the earliest, in milliseconds: SQS delays none longer.
+QUEUED_AHEAD = 15 * 60_000
+
 #: What a client may choose as a task ID.
 TASK_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
 class Status(StrEnum):
-    """Where a task stands. COMPLETED is final; FAILED leaves only by an explicit retry."""
+    """Where a task stands. COMPLETED and CANCELLED are final; FAILED leaves only by an explicit retry."""
 
     PENDING = "PENDING"
     PROCESSING = "PROCESSING"
     RETRYING = "RETRYING"
     COMPLETED = "COMPLETED"
     FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
 
 
 class Transition(NamedTuple):
@@ -60,7 +64,12 @@ TRANSITIONS: tuple[Transition, ...] = (
     Transition(Status.RETRYING, Status.FAILED, "worker or monitor", "can never run"),
     Transition(Status.FAILED, Status.FAILED, "monitor", "dead letter seen"),
     Transition(Status.FAILED, Status.PENDING, "retry", "asked for, a new run"),
+    Transition(Status.PENDING, Status.CANCELLED, "cancel", "asked for"),
+    Transition(Status.RETRYING, Status.CANCELLED, "cancel", "asked for"),
 )
+
+#: The statuses in which nothing happens any more to a task, whatever message speaks of it.
+_FINAL = frozenset({Status.COMPLETED, Status.CANCELLED})
 
 
 class TaskData(NamedTuple):
@@ -96,8 +105,9 @@ class Task:
     `attempts` counts the claims of the current run; `run` counts how often the task was started anew;
     `version` counts the writes of the record and fences them. `data` is None when the record is too large to
     hold it: it is in an item of its own then, found by `content_hash`. `history` holds the last attempts that
-    ended, as JSON text. `failed_shard` lists a failed task; `unsent_shard` and `unsent_key` list a restarted one
-    until a worker claims it.
+    ended, as JSON text. `run_at` is when the client wants it started, `not_before` when its next attempt may start.
+    `failed_shard` lists a failed task; `unsent_shard` and `unsent_key` list one that is restarted, or due later,
+    until a worker claims it: the key's time is when its message was sent last, or is to be queued.
     """
 
     task_id: str
@@ -123,6 +133,7 @@ class Task:
     failed_shard: str | None = None
     unsent_shard: str | None = None
     unsent_key: str | None = None
+    run_at: int | None = None
 
     @property
     def created_at(self) -> str:
@@ -142,7 +153,25 @@ class Task:
         """Whether the record's time to live is over; it counts as absent though DynamoDB deletes it later."""
         return self.expires_at is not None and self.expires_at * 1000 <= now
 
+    def is_queued(self, now: int) -> bool:
+        """Whether its message belongs on the queue; that of a task due later is sent by the sweep."""
+        return (self.not_before or 0) - now <= QUEUED_AHEAD
+
     # -- transitions
+
+    def put_off(self, run_at: int, now: int) -> Self:
+        """A new task that is not to start before `run_at`; one that is due already starts at once."""
+        if run_at <= now:
+            return replace(self, run_at=run_at)
+        # Should its message get lost, or not be sent by now, the sweep comes across it at this time.
+        place = run_at if run_at - now <= QUEUED_AHEAD else run_at - QUEUED_AHEAD
+        return replace(
+            self,
+            run_at=run_at,
+            not_before=run_at,
+            unsent_shard=self.list_shard,
+            unsent_key=created_key(self.task_id, place),
+        )
 
     def claimed(self, claim_id: str, *, lease_until: int, now: int) -> Self:
         """A worker has it, until `lease_until` at the latest. `claim_id` is fresh for each claim."""
@@ -210,6 +239,17 @@ class Task:
             expires_at=_expiry(keep, now),
         )
 
+    def cancelled(self, *, keep: int, now: int) -> Self:
+        """It shall not run, and has not begun to. The record lives for `keep` ms; 0: for ever."""
+        return self._changed(
+            now,
+            status=Status.CANCELLED,
+            not_before=None,
+            unsent_shard=None,
+            unsent_key=None,
+            expires_at=_expiry(keep, now),
+        )
+
     def dead_lettered(self, now: int) -> Self:
         """It has failed, and its dead letter was seen."""
         return self._changed(now, dead_lettered_at=now)
@@ -233,8 +273,12 @@ class Task:
         )
 
     def sent_again(self, now: int) -> Self:
-        """The message of a task that is listed as unsent was sent again; for its client nothing has changed."""
-        return self._changed(self.updated_at, unsent_key=created_key(self.task_id, now))
+        """The message of a task that is listed as unsent was sent; for its client nothing has changed.
+
+        One that is due later comes up again when it should have started.
+        """
+        place = max(now, self.not_before or 0)
+        return self._changed(self.updated_at, unsent_key=created_key(self.task_id, place))
 
     def _changed(self, now: int, **changes: Any) -> Self:
         return replace(self, version=self.version + 1, updated_at=now, **changes)
@@ -278,6 +322,8 @@ class Task:
             shown["result"] = json.loads(self.result)
         if self.history is not None:
             shown["history"] = json.loads(self.history)
+        if self.run_at is not None:
+            shown["runAt"] = clock.to_iso(self.run_at)
         return shown | {
             "run": self.run,
             "version": self.version,
@@ -351,7 +397,7 @@ def judge_delivery(task: Task | None, run: int, max_attempts: int, now: int) -> 
         return Decision(Verdict.REJECT, "no such task")
     if task.run != run:
         return Decision(Verdict.DISCARD, "a message of another run")
-    if task.status is Status.COMPLETED or task.dead_lettered_at is not None:
+    if task.status in _FINAL or task.dead_lettered_at is not None:
         return Decision(Verdict.DISCARD, "the task has ended")
     if task.status is Status.FAILED:
         return Decision(Verdict.BURY, task.error_message or "failed")
@@ -382,7 +428,7 @@ def judge_letter(task: Task | None, run: int, now: int, *, redriven: bool) -> De
         return Decision(Verdict.REJECT, "no such task")
     if task.run != run:
         return Decision(Verdict.DISCARD, "superseded by another run")
-    if task.status is Status.COMPLETED or task.dead_lettered_at is not None:
+    if task.status in _FINAL or task.dead_lettered_at is not None:
         return Decision(Verdict.DISCARD, "already dealt with")
     if task.lease_is_live(now):
         return Decision(Verdict.DEFER, "another worker holds the lease", until=task.lease_until or 0)
@@ -394,6 +440,25 @@ def judge_letter(task: Task | None, run: int, now: int, *, redriven: bool) -> De
         died = f"the worker died during attempt {task.attempts}"
         return Decision(Verdict.FAIL, f"{died}, and the queue gave the task up")
     return Decision(Verdict.FAIL, "the queue gave it up before a worker could claim it")
+
+
+class Cancellation(StrEnum):
+    """What an explicit cancellation does."""
+
+    CANCEL = "cancel"  #: take the task out before it starts, or starts again
+    NOTHING = "nothing"  #: it is cancelled already
+    REFUSE = "refuse"  #: it runs, or has ended
+
+
+def judge_cancellation(task: Task) -> Cancellation:
+    """What an explicit cancellation of this task does."""
+    match task.status:
+        case Status.PENDING | Status.RETRYING:
+            return Cancellation.CANCEL
+        case Status.CANCELLED:
+            return Cancellation.NOTHING
+        case _:
+            return Cancellation.REFUSE
 
 
 class Restart(StrEnum):
