@@ -2,6 +2,7 @@
 
 client -> api -> submit-tasks -> tasks table, task queue -> process-tasks -> tasks table
           api -> retry-tasks  -> tasks table, task queue    process-tasks -> dead-letter queue
+          api -> cancel-tasks -> tasks table
           api -> read-tasks   -> tasks table                dead-letter queue -> monitor-dlq -> tasks table
        clock -> sweep-tasks  -> tasks table, task queue
 client -> api -> dashboard                               tasks table's stream -> notify-clients -> live-api -> client
@@ -153,6 +154,19 @@ retry_tasks = function(
     ],
     cold_start=ColdStart(config.snap_start),
 )
+cancel_tasks = function(
+    "cancel-tasks",
+    description="DELETE /tasks/{taskId}: cancels a task that has not started",
+    handler="cancel_tasks.handler",
+    memory_mb=config.api.memory_mb,
+    timeout_seconds=API_TIMEOUT_SECONDS,
+    environment={
+        "TASKS_TABLE": tasks_table.name,
+        "TASK_RETENTION_DAYS": str(config.task_retention_days),
+    },
+    grants=[tasks_table.grant("GetItem", "PartiQLUpdate")],
+    cold_start=ColdStart(config.snap_start),
+)
 sweep_tasks = function(
     "sweep-tasks",
     description="Sends the messages of tasks that were stored and never queued",
@@ -241,6 +255,7 @@ api = HttpApi(
         "POST /tasks/batch": submit_tasks,
         "GET /tasks": read_tasks,
         "GET /tasks/{taskId}": read_tasks,
+        "DELETE /tasks/{taskId}": cancel_tasks,
         "POST /tasks/{taskId}/retry": retry_tasks,
         "$default": read_tasks,
     },

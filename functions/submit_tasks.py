@@ -94,7 +94,7 @@ def _status(task: Task, receipt: Receipt) -> HTTPStatus:
 def _new_task(submission: Submission, request: Request, id_of_key: str | None) -> Task:
     task_id = submission.task_id or id_of_key or str(uuid.uuid4())
     now = clock.now()
-    return Task(
+    task = Task(
         task_id=task_id,
         type=submission.type,
         status=Status.PENDING,
@@ -107,3 +107,4 @@ def _new_task(submission: Submission, request: Request, id_of_key: str | None) -
         content_hash=submission.data.content_hash(submission.type),
         correlation_id=request.correlation_id,
     )
+    return task if submission.run_at is None else task.put_off(submission.run_at, now)

@@ -103,7 +103,7 @@ def _cors(origins: Sequence[str]) -> aws.apigatewayv2.ApiCorsConfigurationArgs:
     """What a web page of these origins may send and see. It may send no cookies: the API knows none."""
     return aws.apigatewayv2.ApiCorsConfigurationArgs(
         allow_origins=list(origins),
-        allow_methods=["GET", "POST"],
+        allow_methods=["DELETE", "GET", "POST"],
         allow_headers=["content-type", "idempotency-key", "x-correlation-id"],
         expose_headers=["location", "x-correlation-id"],
         max_age=3600,

@@ -1,6 +1,7 @@
 """Submission: record first, message second, for one task or a hundred.
 
-Whatever cuts it off in between, the sweep makes up for.
+Whatever cuts it off in between, the sweep makes up for; it also sends the messages of tasks that are due later than
+SQS can delay them.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from botocore.exceptions import BotoCoreError
 
-from tasklib import aws
+from tasklib import aws, clock
 from tasklib.clock import Deadline
 from tasklib.queue import Queue, TaskMessage
 from tasklib.record import with_data
@@ -107,10 +108,11 @@ class Submitter:
         once = [tasks[same_id[0]] for same_id in places.values() if len(same_id) == 1]
         inserted = self._insert(once)
         self._each(store, [same_id for task_id, same_id in places.items() if task_id not in inserted])
+        now = clock.now()
         messages = [
             TaskMessage.of(task)
             for (task, _), receipt in zip(tasks, receipts, strict=True)
-            if receipt.accepted
+            if receipt.accepted and task.is_queued(now)
         ]
         self._each(self._send, [messages[at : at + _MESSAGES] for at in range(0, len(messages), _MESSAGES)])
         return receipts

@@ -4,7 +4,8 @@ A task's record is written first and its message sent second; a function can die
 the listing two minutes behind the present, which is longer than a submission can take and than the index lags,
 and sends the message of every task that still waits for its first claim. Its cursor moves only after SQS has
 accepted them all, so whatever interrupts it, the next run goes on from there. A restarted task is far behind
-the cursor; it is listed as unsent until a worker claims it, and the sweep reads that list too.
+the cursor, and one that is due later is not to be sent yet: those are listed as unsent until a worker claims them,
+and the sweep reads that list too.
 
 While a backlog lasts, there is more to sweep than there is time. So the lists are swept in turn, a stride of each,
 and each minute another shard is the first.
@@ -50,7 +51,7 @@ class Sweep:
         now = clock.now()
         first, end = now // _MINUTE, created_key("", now - self._behind)
         order = [(first + place) % shards for place in range(shards)]
-        lists = deque(self._restarted(shard, end) for shard in order)
+        lists = deque(self._unsent(shard, end) for shard in order)
         lists.extend(self._submitted(shard, end) for shard in order)
         sent = 0
         while lists and deadline.remaining() > _LAST_STRIDE:
@@ -67,12 +68,13 @@ class Sweep:
         while stride := list(islice(entries, _STRIDE)):
             # What happened two minutes ago is in every replica: the cheaper read will do.
             tasks = self._store.get_many([entry.task_id for entry in stride], consistent=False)
-            sent = self._send([task for task in tasks if task.status is Status.PENDING])
+            waiting = [task for task in tasks if task.status is Status.PENDING and task.unsent_key is None]
+            sent = self._send(waiting)
             self._store.move_cursor(shard, stride[-1].place)
             yield len(sent)
 
-    def _restarted(self, shard: int, end: str) -> Iterator[int]:
-        """The same for the tasks that were started anew."""
+    def _unsent(self, shard: int, end: str) -> Iterator[int]:
+        """The same for the tasks that were started anew or are due later."""
         entries = self._store.entries_between(ListIndex.UNSENT, shard, "", end, _PAGE)
         while stride := list(islice(entries, _STRIDE)):
             tasks = self._store.get_many([entry.task_id for entry in stride], consistent=False)

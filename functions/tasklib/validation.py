@@ -4,9 +4,11 @@ import hashlib
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import Any, Final, Literal, NamedTuple, cast
 
+from tasklib import clock
 from tasklib.task import TASK_ID, TaskData
 from tasklib.task_type import DEFAULT_TYPE
 
@@ -26,7 +28,16 @@ MAX_DEPTH: Final = 100
 MAX_ERRORS: Final = 50
 _LEAST_ERRORS: Final = 3
 
-_FIELDS: Final = ("taskId", "type", "answer", "payload")
+#: The longest time, in milliseconds, that a task can be put off.
+MAX_PUT_OFF: Final = 365 * clock.DAY
+
+_FIELDS: Final = ("taskId", "type", "answer", "payload", "delaySeconds", "runAt")
+
+#: A time with its offset from UTC, as RFC 3339 has it.
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d([.]\d{1,9})?)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class FieldError(NamedTuple):
@@ -52,11 +63,14 @@ class TooLargeError(InvalidInputError):
 
 
 class Submission(NamedTuple):
-    """A valid request for a task; `task_id` is None when the client leaves it to us."""
+    """A valid request for a task; `task_id` is None when the client leaves it to us, `run_at` (ms) when the task
+    is to start at once.
+    """
 
     task_id: str | None
     type: str
     data: TaskData
+    run_at: int | None = None
 
 
 class Frame(NamedTuple):
@@ -93,13 +107,15 @@ def read_submission(
         errors.append(FieldError("type", f"is {shown(task_type)}; the task types are {known}"))
     data, data_errors = _read_data(task)
     errors += data_errors
+    run_at, time_errors = _read_time(task)
+    errors += time_errors
     if data is None or errors:
         raise InvalidInputError(*errors, most=most_errors)
     size = len(data.text.encode()) if data.kind == "payload" else len(_compact(data.text).encode())
     if size > MAX_DATA:
         message = f"is {size} bytes of JSON; at most {MAX_DATA} are allowed"
         raise TooLargeError(FieldError(data.kind, message))
-    return Submission(task_id, task_type, data)
+    return Submission(task_id, task_type, data, run_at)
 
 
 def read_batch(fields: Any, types: Collection[str]) -> list[Submission | InvalidInputError]:
@@ -231,6 +247,43 @@ def _read_data(task: dict[str, Any]) -> tuple[TaskData | None, list[FieldError]]
     if problem:
         return None, [FieldError("payload", problem)]
     return TaskData("payload", _compact(payload)), []
+
+
+def _read_time(task: dict[str, Any]) -> tuple[int | None, list[FieldError]]:
+    """When a task is to start, in milliseconds; None for at once."""
+    if "delaySeconds" in task and "runAt" in task:
+        return None, [FieldError("runAt", "came with delaySeconds; send either delaySeconds or runAt")]
+    now = clock.now()
+    if "delaySeconds" in task:
+        delay = task["delaySeconds"]
+        if (
+            isinstance(delay, bool)
+            or not isinstance(delay, int | float)
+            or not 0 <= delay <= MAX_PUT_OFF / 1000
+        ):
+            message = f"is {shown(delay)}; it must be a number from 0 to {MAX_PUT_OFF // 1000}"
+            return None, [FieldError("delaySeconds", message)]
+        return now + round(delay * 1000), []
+    if "runAt" not in task:
+        return None, []
+    run_at = _milliseconds(task["runAt"])
+    if run_at is None:
+        message = f"is {shown(task['runAt'])}; it must be a time with its offset, as 2026-12-24T18:00:00Z"
+        return None, [FieldError("runAt", message)]
+    if run_at > now + MAX_PUT_OFF:
+        return None, [FieldError("runAt", f"is {shown(task['runAt'])}; it must be within a year")]
+    return run_at, []
+
+
+def _milliseconds(time: object) -> int | None:
+    """Milliseconds since 1970 of a time in RFC 3339, parts of them cut off; None when it is none."""
+    if not isinstance(time, str) or not _TIME.fullmatch(time):
+        return None
+    try:
+        moment = datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", time.upper()))
+        return max(0, (moment - _EPOCH) // timedelta(milliseconds=1))
+    except (ValueError, OverflowError):
+        return None
 
 
 def _unfit(data: Any) -> str | None:

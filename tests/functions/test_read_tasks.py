@@ -187,7 +187,7 @@ def test_a_bad_id_is_refused(get: Get, task_id: str) -> None:
     [
         ("PUT", "/tasks", 405, "GET, POST"),
         ("DELETE", "/tasks/batch", 405, "GET, POST"),
-        ("DELETE", "/tasks/t", 405, "GET"),
+        ("PUT", "/tasks/t", 405, "DELETE, GET"),
         ("POST", "/", 405, "GET"),
         ("GET", "/live", 405, "POST"),
         ("GET", "/nothing", 404, None),

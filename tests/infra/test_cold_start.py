@@ -20,7 +20,7 @@ FUNCTION_ARN = "arn:aws:lambda:eu-north-1:123456789012:function:"
 
 #: What each option publishes: the functions that somebody waits for, or those that are kept started.
 PUBLISHED = [
-    (SNAP_START, {"submit-tasks", "read-tasks", "retry-tasks", "process-tasks"}),
+    (SNAP_START, {"submit-tasks", "read-tasks", "retry-tasks", "cancel-tasks", "process-tasks"}),
     (PROVISIONED_BOTH, {"submit-tasks", "read-tasks", "process-tasks"}),
     ({"apiProvisionedConcurrency": "2"}, {"submit-tasks", "read-tasks"}),
     ({"workerProvisionedConcurrency": "3"}, {"process-tasks"}),

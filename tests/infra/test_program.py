@@ -30,6 +30,7 @@ TARGET = "cloudwatch/eventTarget:EventTarget"
 
 FUNCTIONS = (
     *("submit-tasks", "read-tasks", "retry-tasks", "process-tasks", "sweep-tasks", "monitor-dlq"),
+    "cancel-tasks",
     *("notify-clients", "track-connections", "dashboard"),
 )
 QUEUES = ("task-queue", "dead-letter-queue", "untold-updates")
@@ -198,6 +199,7 @@ def test_time_and_memory(program: Program) -> None:
         "process-tasks": (30, 512),
         "monitor-dlq": (60, 256),
         "retry-tasks": (10, 512),
+        "cancel-tasks": (10, 512),
         "sweep-tasks": (60, 1_769),
         "notify-clients": (30, 512),
         "track-connections": (10, 512),
@@ -265,6 +267,7 @@ def test_environment_carries_the_settings(program: Program, stack: str) -> None:
             "DEAD_LETTER_QUEUE_URL": dead_letters,
             "TASK_RETENTION_DAYS": config["taskRetentionDays"],
         },
+        "cancel-tasks": {**table, "TASK_RETENTION_DAYS": config["taskRetentionDays"]},
         "notify-clients": {
             "CONNECTIONS_TABLE": connections,
             "CONNECTIONS_URL": LIVE_URL.replace("wss", "https"),
@@ -339,6 +342,7 @@ def test_each_role_allows_exactly_what_its_function_does(program: Program, stack
             f"{live}/DELETE/@connections/*": push,
             queue_arn(stack, "untold-updates"): {"sqs:SendMessage"},
         },
+        "cancel-tasks": {table: {"dynamodb:GetItem", "dynamodb:PartiQLUpdate"}},
         "track-connections": {connections: {"dynamodb:PutItem", "dynamodb:DeleteItem"}},
         "dashboard": {},
     }
@@ -492,6 +496,7 @@ def test_routes_call_their_functions(program: Program, stack: str) -> None:
         "POST /tasks/batch": f"tasks-{stack}-submit-tasks",
         "GET /tasks": read,
         "GET /tasks/{taskId}": read,
+        "DELETE /tasks/{taskId}": f"tasks-{stack}-cancel-tasks",
         "POST /tasks/{taskId}/retry": f"tasks-{stack}-retry-tasks",
         "$default": read,
     }
@@ -518,6 +523,7 @@ def test_each_route_may_call_its_function_and_no_other_caller_may(program: Progr
         "POST/tasks/batch": f"tasks-{stack}-submit-tasks",
         "GET/tasks": f"tasks-{stack}-read-tasks",
         "GET/tasks/{taskId}": f"tasks-{stack}-read-tasks",
+        "DELETE/tasks/{taskId}": f"tasks-{stack}-cancel-tasks",
         "POST/tasks/{taskId}/retry": f"tasks-{stack}-retry-tasks",
         "$default": f"tasks-{stack}-read-tasks",
     }
@@ -612,6 +618,7 @@ def test_settings_reach_what_they_configure() -> None:
         "submit-tasks",
         "read-tasks",
         "retry-tasks",
+        "cancel-tasks",
         "notify-clients",
         "track-connections",
         "dashboard",
@@ -627,7 +634,7 @@ def test_settings_reach_what_they_configure() -> None:
     cors = program.inputs(API, "api")["corsConfiguration"]
     assert cors["allowOrigins"] == ["https://a.example", "http://localhost:5173"]
     assert "allowCredentials" not in cors
-    assert set(cors["allowMethods"]) == {"GET", "POST"}
+    assert set(cors["allowMethods"]) == {"DELETE", "GET", "POST"}
 
 
 def test_preview_of_a_new_stack_declares_the_same_with_unknown_outputs() -> None:
