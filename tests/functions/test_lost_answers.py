@@ -133,7 +133,7 @@ def waiting_is_over(stack: Stack, task_id: str = "t") -> None:
         UpdateExpression=f"SET {name} = :past",
         ExpressionAttributeValues={":past": {"N": "1"}},
     )
-    send(stack, record)
+    send(stack, stack.record(task_id))
 
 
 def crashed(stack: Stack, payload: str, attempts: int) -> Task:
