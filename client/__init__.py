@@ -1,4 +1,4 @@
-"""What people run against a deployed URL: smoke and load test, retry, live updates, and a Python client.
+"""What people run against a deployed URL: tasks submitted, followed, cancelled; a stack tried and looked after.
 
 `python -m client --help` lists the commands; `client.api` and `client.task` are what another program imports.
 """

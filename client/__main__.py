@@ -1,10 +1,18 @@
-"""`python -m client`: see `client.cli`."""
+"""`python -m client`, and `client/tasks`, which is the same by another name: see `client.cli`."""
+
+from __future__ import annotations
 
 import sys
 
-if __name__ == "__main__":
+
+def main(name: str) -> None:
+    """Run the command line; `name` is what a person typed to get here."""
     try:
-        from client.cli import app
-    except KeyboardInterrupt:  # Ctrl-C while the libraries load
+        from client.cli import application  # noqa: PLC0415 - takes a moment, in which Ctrl-C may come
+    except KeyboardInterrupt:
         sys.exit(130)
-    app(prog_name="python -m client")
+    application(completion=" " not in name)(prog_name=name)
+
+
+if __name__ == "__main__":
+    main("python -m client")

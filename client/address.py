@@ -32,6 +32,12 @@ def base_url(text: str) -> str:
     return str(url).rstrip("/")
 
 
+def is_private(url: str) -> bool:
+    """Whether nobody on the way to a base URL can read along: it is https, or on this machine."""
+    parsed = httpx.URL(url)
+    return parsed.scheme == "https" or _is_loopback(parsed.host)
+
+
 def transport(url: str, tls: ssl.SSLContext) -> httpx.AsyncBaseTransport | None:
     """The transport for a base URL: direct on this machine, else None for httpx's own (it heeds proxies)."""
     return LoopbackTransport(verify=tls) if _is_loopback(httpx.URL(url).host) else None

@@ -41,10 +41,11 @@ def _on_status(error: StatusError) -> str:
         return f"It sends callers to {excerpt(error.location)}: use the URL that this begins with."
     if error.status in (404, 405):
         return f"No such path or task is there: use {API_URL}, stage path included, without /tasks."
+    if error.status in (401, 403):
+        who = "The API" if error.from_api else "Something before the API"
+        return f"{who} refuses the call. Check the URL ({API_URL}) and your access (TASKS_TOKEN)."
     if error.from_api and error.status < 500:
         return "The API does not take this request: correct what it names."
-    if error.status in (401, 403):
-        return f"Something before the API refuses the call. Check the URL ({API_URL}) and your access."
     if error.status == 429:
         return "The API is throttled: try again later, or raise apiThrottleRate and apiThrottleBurst."
     if error.status >= 500:

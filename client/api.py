@@ -4,6 +4,7 @@
         task = await tasks.submit(answer="hello")
         task = await tasks.get(task.task_id)
         print(task.status, task.attempts)
+        await tasks.submit(answer="later", run_at=datetime(2027, 1, 1, tzinfo=UTC))
         results = await tasks.submit_batch([Submission(answer="hello"), Submission(payload={"n": 1})])
         async for update in tasks.watch():
             print(update.task_id, update.status)
@@ -16,9 +17,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple, Self, TypeVar
 from urllib.parse import quote, urlencode
@@ -43,6 +46,9 @@ CONNECT_TIMEOUT_SECONDS = 5.0
 
 #: Bytes read of an answer. The gateway sends at most 10 MB.
 MAX_ANSWER_BYTES = 10 * 1024 * 1024
+
+#: A token as RFC 6750 has it.
+BEARER_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
 #: Of `watch`, as the API's gateway wants it.
 USUAL_TIMING = Timing()
@@ -76,13 +82,23 @@ class TasksClient:
         url: of the API, as in the stack's output `apiUrl`; a stage path is kept.
         timeout: seconds for one request, from connecting to the last byte.
         connections: most at once; a further request waits for one first, and its time runs from then on.
+        token: sent with every request as `Authorization: Bearer`, over https or to this machine only.
 
     Raises:
-        ValueError: the URL, or a proxy or certificate named in the environment, cannot be used.
+        ValueError: the URL, or a proxy or certificate named in the environment, cannot be used; or the token
+            cannot be sent, or not there.
     """
 
-    def __init__(self, url: str, *, timeout: float = REQUEST_TIMEOUT_SECONDS, connections: int = 20) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: float = REQUEST_TIMEOUT_SECONDS,
+        connections: int = 20,
+        token: str | None = None,
+    ) -> None:
         self.url = address.base_url(url)
+        self._authorization = {} if token is None else _bearer(token, self.url)
         self._timeout = timeout
         self._slots = asyncio.Semaphore(connections)
         try:
@@ -98,7 +114,7 @@ class TasksClient:
         measured to send a third as many a second, some of them seconds late (httpx 0.28, httpcore 1.0).
         """
         return httpx.AsyncClient(
-            headers={"accept": "application/json", "user-agent": "tasks-client"},
+            headers={"accept": "application/json", "user-agent": "tasks-client", **self._authorization},
             # The whole request has one deadline (_exchange): time-outs per read let a slow drip through.
             timeout=httpx.Timeout(None, connect=min(self._timeout, CONNECT_TIMEOUT_SECONDS)),
             verify=self._tls,
@@ -123,6 +139,8 @@ class TasksClient:
         task_type: str | None = None,
         answer: str | None = None,
         payload: Mapping[str, Any] | None = None,
+        delay_seconds: float | None = None,
+        run_at: datetime | None = None,
     ) -> Task:
         """Submit a task and return it as accepted, or as it is now when it was submitted before.
 
@@ -131,15 +149,25 @@ class TasksClient:
             task_type: the API's default type when None.
             answer: the task's data as a string; either this or `payload`.
             payload: the task's data as an object.
+            delay_seconds: it starts so many seconds later, 0 to 31,536,000; either this or `run_at`, or at once.
+            run_at: it starts then, within a year: a moment with its zone. One in the past is at once.
 
         Raises:
+            ValueError: `run_at` has no zone.
             StatusError: 400 for what is wrong with the task, 409 when the ID is that of another one, 413
                 when it is too large; otherwise the gateway's or a fault's.
             NoAnswerError: no answer; the task may have been accepted.
             BadAnswerError: the answer is not this API's.
         """
         task_id = task_id or str(uuid4())
-        submission = Submission(task_id=task_id, task_type=task_type, answer=answer, payload=payload)
+        submission = Submission(
+            task_id=task_id,
+            task_type=task_type,
+            answer=answer,
+            payload=payload,
+            delay_seconds=delay_seconds,
+            run_at=run_at,
+        )
         return await self._task("POST", "/tasks", task_id, submission.as_json())
 
     async def submit_batch(self, submissions: Sequence[Submission]) -> list[BatchResult]:
@@ -191,6 +219,18 @@ class TasksClient:
         """
         return await self._task("POST", f"/tasks/{quote(task_id, safe='')}/retry", task_id)
 
+    async def cancel(self, task_id: str) -> Task:
+        """Cancel a task that has not started, and return it, CANCELLED; so too when it was before.
+
+        Safe to repeat.
+
+        Raises:
+            StatusError: 404 when there is no such task, 409 when it runs or has ended; otherwise as `submit`.
+            NoAnswerError: no answer; the task may have been cancelled.
+            BadAnswerError: the answer is not this API's.
+        """
+        return await self._task("DELETE", f"/tasks/{quote(task_id, safe='')}", task_id)
+
     async def page(
         self, *, status: str | None = None, limit: int | None = None, cursor: str | None = None
     ) -> Page:
@@ -240,7 +280,8 @@ class TasksClient:
 
         A task's updates come in their order; of changes that follow each other at once some may be missing,
         never the last one. Lost connections are made anew, and what was missed meanwhile is read: of all
-        tasks, as far as it is among the newest 1,000. An update that is lost on the way is about a minute late.
+        tasks, as far as it is among the newest 1,000. An update that is lost on the way is about a minute late. Of
+        all tasks, one that had FAILED and was retried meanwhile is heard of when it changes next.
 
         Leave it by `break` inside of `contextlib.aclosing`, or by cancelling the task that reads it.
 
@@ -306,6 +347,15 @@ class TasksClient:
             finally:
                 self._idle.append(connection)
         return _Answer(response.status_code, response.headers, bytes(received))
+
+
+def _bearer(token: str, url: str) -> dict[str, str]:
+    """The header of a token. No message shows it."""
+    if not BEARER_TOKEN.fullmatch(token):
+        raise ValueError("the token is none: it must be letters, digits and - . _ ~ + / =")
+    if not address.is_private(url):
+        raise ValueError(f"the token would cross the network in the clear: {url} is not https")
+    return {"authorization": f"Bearer {token}"}
 
 
 def _web_socket_url(value: object) -> str:

@@ -40,7 +40,9 @@ def _spread(base: float, longest: float, low: float, high: float) -> Iterator[fl
 
 
 async def repeat(
-    call: Callable[[], Awaitable[Answer]], on_error: Callable[[TasksError], None], attempts: float = ATTEMPTS
+    call: Callable[[], Awaitable[Answer]],
+    on_error: Callable[[TasksError], None] = lambda _: None,
+    attempts: float = ATTEMPTS,
 ) -> Answer:
     """Await `call`, again while it fails with a transient error and attempts are left.
 

@@ -59,3 +59,8 @@ def required_time(fields: Mapping[str, object], name: str) -> datetime:
     if moment.tzinfo is None or not MINYEAR < moment.year < MAXYEAR:
         raise ValueError(f"{name} is not a moment of any zone: {text!r:.50}")
     return moment.astimezone(UTC)
+
+
+def optional_time(fields: Mapping[str, object], name: str) -> datetime | None:
+    """The moment, in UTC, in a field that may be missing or null: None then."""
+    return None if fields.get(name) is None else required_time(fields, name)

@@ -223,7 +223,7 @@ class Live:
 
     async def _read_task(self, task_id: str) -> None:
         try:
-            task = await repeat(partial(self._source.get, task_id), _pass_over, self._attempts)
+            task = await repeat(partial(self._source.get, task_id), attempts=self._attempts)
         except StatusError as error:
             if error.status != 404 or not error.from_api:
                 raise
@@ -244,7 +244,7 @@ class Live:
         cursor: str | None = None
         for _ in range(most):
             ask = partial(self._source.page, limit=limit, cursor=cursor)
-            page = await repeat(ask, _pass_over, self._attempts)
+            page = await repeat(ask, attempts=self._attempts)
             tasks += page.tasks
             cursor = page.next_cursor
             if cursor is None or (tasks and back_to is not None and tasks[-1].created_at < back_to):
@@ -280,7 +280,3 @@ class Live:
 
     def _new_delays(self) -> Iterator[float]:
         return fully_spread_delays(self._timing.reconnect, self._timing.reconnect_longest)
-
-
-def _pass_over(_: TasksError) -> None:
-    """A failed read that is tried again is nobody's concern."""

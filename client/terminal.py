@@ -1,21 +1,26 @@
-"""What a person sees: progress on stderr, the report or the updates on stdout."""
+"""What a person sees: progress on stderr; reports, tasks and updates on stdout, and JSON for scripts."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import shutil
 import stat
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 
 import typer
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from client.errors import excerpt
 from client.live import Connected, Disconnected, Event, Missing
 from client.report import Advance, Outcome, Report
+from client.task import PastAttempt, Task
 from client.update import Update
 
 #: How a status looks on a terminal; others look like any text.
@@ -45,6 +50,31 @@ def progress(report: Report) -> Generator[Advance]:
         yield lambda name: display.update(ids[name], advance=1, total=report.bars[name])
 
 
+@contextmanager
+def counting(what: str) -> Generator[Callable[[int], None]]:
+    """How much was read so far, on stderr; nothing where that is not a terminal, or where stdout is one as well."""
+    columns = (TextColumn("{task.completed:,.0f} {task.description}"), TimeElapsedColumn())
+    hidden = not sys.stderr.isatty() or sys.stdout.isatty()
+    with Progress(*columns, console=Console(stderr=True), disable=hidden, transient=True) as display:
+        shown = display.add_task(what, total=None)
+        yield lambda number: display.update(shown, advance=number)
+
+
+@contextmanager
+def waiting(text: str) -> Generator[None]:
+    """Something that moves while nothing is to be seen, on stderr; nothing where that is not a terminal."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    with Console(stderr=True).status(text):
+        yield
+
+
+def print_json(value: object) -> None:
+    """Print a value for a script to read, as one line."""
+    typer.echo(json.dumps(value, ensure_ascii=False))
+
+
 def show(report: Report) -> None:
     """Print a report for a person to read."""
     colour = typer.colors.GREEN if report.outcome is Outcome.OK else typer.colors.YELLOW
@@ -61,14 +91,126 @@ def show(report: Report) -> None:
 
 def show_update(update: Update) -> None:
     """Print where a task stands as one line."""
-    time = update.updated_at.astimezone().isoformat(sep=" ", timespec="milliseconds")[:23]
-    status = f"{excerpt(update.status):<10}"
-    if update.status in STATUS_COLOURS:
-        status = typer.style(status, fg=STATUS_COLOURS[update.status])
     attempts = f"{update.attempts} attempt{'' if update.attempts == 1 else 's'}"
     error = excerpt(update.error_message or "")
-    line = f"{time}  {excerpt(update.task_id):<36}  {excerpt(update.type):<10}  {status}  {attempts:<10}  {error}"
+    head = f"{local_time(update.updated_at)}  {excerpt(update.task_id):<36}  {excerpt(update.type):<10}"
+    line = f"{head}  {status_text(update.status)}  {attempts:<10}  {error}"
     typer.echo(line.rstrip())
+
+
+def show_accepted(task: Task) -> None:
+    """Print that a task is there, in one line."""
+    start = f", to start at {local_time(task.run_at)}" if task.run_at and not task.finished else ""
+    typer.echo(f"Task {excerpt(task.task_id)} is {status_text(task.status, width=0)}{start}.")
+
+
+def show_result(task: Task) -> None:
+    """Print what the function of a task returned, if it ended and returned anything."""
+    if task.result is not None:
+        typer.echo(f"result  {as_text(task.result)}")
+
+
+def show_task(task: Task) -> None:
+    """Print all that is known of a task, one line for each thing."""
+    for name, text in _rows(task):
+        typer.echo(f"{name:<10}{text}")
+
+
+def _rows(task: Task) -> Iterator[tuple[str, str]]:
+    yield "task", excerpt(task.task_id)
+    yield "type", excerpt(task.type)
+    yield "status", status_text(task.status, width=0)
+    yield "attempts", str(task.attempts)
+    yield "run", str(task.run)
+    yield "created", local_time(task.created_at)
+    yield "updated", local_time(task.updated_at)
+    if task.run_at is not None:
+        yield "run at", local_time(task.run_at)
+    if task.answer is not None:
+        yield "answer", as_text(task.answer)
+    if task.payload is not None:
+        yield "payload", as_text(task.payload)
+    if task.result is not None:
+        yield "result", as_text(task.result)
+    if task.error_message is not None:
+        yield "error", excerpt(task.error_message)
+    for number, attempt in enumerate(task.history):
+        yield "" if number else "history", _attempt(attempt)
+
+
+def _attempt(attempt: PastAttempt) -> str:
+    seconds = "its worker died" if attempt.duration_seconds is None else f"{attempt.duration_seconds:.3f} s"
+    error = excerpt(attempt.error_message) if attempt.error_message else "succeeded"
+    return (
+        f"{local_time(attempt.started_at)}  run {attempt.run}, attempt {attempt.attempt}  {seconds}  {error}"
+    )
+
+
+class TaskTable:
+    """Tasks as a table that grows: a line for each, as wide as the first ones need, cut at a terminal's edge."""
+
+    def __init__(self) -> None:
+        self._widths: Sequence[int] = ()
+
+    def show(self, tasks: Iterable[Task]) -> None:
+        """Print further lines, and a heading above the first."""
+        rows = [_columns(task) for task in tasks]
+        if not rows:
+            return
+        if not self._widths:
+            heading = ("CREATED", "TASK", "TYPE", "STATUS", "ATTEMPTS", "NOTE")
+            self._widths = [max(map(len, column)) for column in zip(heading, *rows, strict=True)][:-1]
+            typer.secho(self._line(heading), bold=True)
+        for row in rows:
+            typer.echo(self._line(row))
+
+    def _line(self, row: Sequence[str]) -> str:
+        cells = [f"{text:<{width}}" for text, width in zip(row, self._widths, strict=False)]
+        note = row[-1]
+        if sys.stdout.isatty():
+            note = _cut(note, shutil.get_terminal_size().columns - sum(len(cell) + 2 for cell in cells))
+        cells[3] = _coloured(row[3], cells[3])
+        return "  ".join([*cells, note]).rstrip()
+
+
+def _columns(task: Task) -> Sequence[str]:
+    created = local_time(task.created_at, "seconds")
+    attempts = str(task.attempts) if task.run == 1 else f"{task.attempts}, run {task.run}"
+    starts = f"to start at {local_time(task.run_at, 'seconds')}" if task.run_at and not task.attempts else ""
+    note = excerpt(task.error_message) if task.error_message else "" if task.finished else starts
+    return (created, excerpt(task.task_id), excerpt(task.type), excerpt(task.status), attempts, note)
+
+
+def _cut(text: str, columns: int) -> str:
+    return text if cell_len(text) <= columns else set_cell_size(text, max(columns - 1, 0)) + "…"
+
+
+def show_facts(facts: Mapping[str, str]) -> None:
+    """Print things with their names, one a line and the names in a column of their own."""
+    width = max(map(len, facts), default=0)
+    for name, text in facts.items():
+        typer.echo(f"  {name:<{width}}  {text}")
+
+
+def local_time(moment: datetime, precision: str = "milliseconds") -> str:
+    """A moment where this machine is."""
+    return moment.astimezone().replace(tzinfo=None).isoformat(sep=" ", timespec=precision)
+
+
+def status_text(status: str, width: int = 10) -> str:
+    """A status in its colour."""
+    text = excerpt(status)
+    return _coloured(text, f"{text:<{width}}")
+
+
+def _coloured(status: str, text: str) -> str:
+    return typer.style(text, fg=STATUS_COLOURS[status]) if status in STATUS_COLOURS else text
+
+
+def as_text(value: object) -> str:
+    """JSON from elsewhere on one line, whole, without anything that a terminal would obey."""
+    text = json.dumps(value, ensure_ascii=False)
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 
 def show_event(event: Event) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from client.fields import fields_of, optional, required, required_time
-from client.task import FINISHED_STATUSES, Task
+from client.task import FINISHED_STATUSES, Task, iso
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +59,8 @@ class Update:
             "attempts": self.attempts,
             **error,
             "version": self.version,
-            "createdAt": _iso(self.created_at),
-            "updatedAt": _iso(self.updated_at),
+            "createdAt": iso(self.created_at),
+            "updatedAt": iso(self.updated_at),
         }
 
     @classmethod
@@ -97,7 +97,3 @@ class Update:
             updated_at=task.updated_at,
             error_message=task.error_message,
         )
-
-
-def _iso(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -20,6 +20,7 @@ from typing import Any, NoReturn, TextIO
 from local.config import DEFAULT_REGION, REGION_KEY, read_project, stack_config
 from local.emulator import Emulator
 from local.errors import ConfigError, LocalError
+from local.running import told
 
 #: Exit status for a wrong command line.
 _USAGE = 2
@@ -86,14 +87,11 @@ def _up(options: _Options, directory: Path, out: TextIO) -> None:
             deployment = deploy(project, options.stack, config, aws)
         stop = threading.Event()
         _on_stop_signals(lambda _number, _frame: stop.set())
-        if options.as_json:
-            known = {**deployment.outputs, "endpointUrl": emulator.endpoint_url, "region": region}
-            out.write(json.dumps(known) + "\n")
-        else:
-            out.write(_introduction(deployment.outputs))
-        out.flush()
+        known = {**deployment.outputs, "endpointUrl": emulator.endpoint_url, "region": region}
         follower = LogFollower(aws, function_logs(deployment.resources))
-        with _blaming_the_emulator(emulator):
+        with told(directory, emulator.port, known), _blaming_the_emulator(emulator):
+            out.write(json.dumps(known) + "\n" if options.as_json else _introduction(deployment.outputs))
+            out.flush()
             while not stop.is_set():
                 stop.wait(follower.pause_seconds())
                 # Once more after the signal: what was logged before it is shown.

@@ -5,7 +5,7 @@ import importlib
 import random
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 
 @contextmanager
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from mypy_boto3_apigatewaymanagementapi import ApiGatewayManagementApiClient
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_sqs import SQSClient
+
+    from tasklib.secret_parameters import SsmClient
 
 #: What a call to AWS raises when it did not do its work, or did it and its answer was lost.
 AWS_ERRORS = (BotoCoreError, ClientError)
@@ -94,13 +96,22 @@ def sqs() -> "SQSClient":
         return boto3.client("sqs", config=_CONFIG)
 
 
+def ssm() -> "SsmClient":
+    """An SSM client. Whoever may not need one makes it late: making it takes about 50 ms."""
+    with _kept():
+        # There are no stubs of it here.
+        return cast("Any", boto3).client("ssm", config=_CONFIG)
+
+
 def websocket_connections(url: str) -> "ApiGatewayManagementApiClient":
     """A client for pushing to the connections of the WebSocket API at this URL (`https://.../stage`).
 
-    It tries twice at most, and keeps as many connections as there are pushes at once.
+    It tries once, for 3 s: whoever cannot be reached by then is not waited for. It keeps as many connections as there
+    are pushes at once.
     """
-    config = _CONFIG.merge(
-        Config(retries={"mode": "standard", "total_max_attempts": 2}, max_pool_connections=32)
+    once = Config(
+        retries={"mode": "standard", "total_max_attempts": 1}, read_timeout=3, max_pool_connections=32
     )
+    config = _CONFIG.merge(once)
     with _kept():
         return boto3.client("apigatewaymanagementapi", endpoint_url=url, config=config)

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from client import stack
+from local.emulator import Emulator
+from local.running import told
 from tests.client.fake_api import FakeApi
 from tests.client.fake_live import FakeLive
+from tests.client.fake_pulumi import FakePulumi
+
+#: Of the emulator.
+REGION = "eu-west-1"
+
+#: A stack that runs at a port, with what it tells of itself.
+LocalStacks = Callable[[int, Mapping[str, Any]], AbstractContextManager[None]]
 
 
 @pytest.fixture
@@ -26,8 +39,14 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
-    for name in ("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+    for name in ("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "TASKS_TOKEN"):
         monkeypatch.delenv(name, raising=False)
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # never AWS itself
 
 
 @pytest.fixture
@@ -38,3 +57,27 @@ def live(api: FakeApi) -> Iterator[FakeLive]:
     api.polls_to_finish = None
     yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def emulator() -> Iterator[Emulator]:
+    """AWS, as the local stack has it."""
+    with Emulator(0, REGION) as running:
+        running.wait_until_ready()
+        yield running
+
+
+@pytest.fixture
+def local_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalStacks:
+    """Lets stacks run on this machine, as far as the client can see: none to begin with."""
+    monkeypatch.setattr(stack, "LOCAL_STACKS", tmp_path / "build" / "local-stacks")
+    return lambda port, known: told(tmp_path, port, known)
+
+
+@pytest.fixture
+def pulumi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakePulumi:
+    """The Pulumi CLI: a program of that name, the only one on PATH."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+    return FakePulumi(folder)

@@ -13,7 +13,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -21,7 +21,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 #: Answers a request in place of the API, or does worse.
 Fault = Callable[["Handler"], None]
 
-FIELDS = {"taskId", "type", "answer", "payload"}
+FIELDS = {"taskId", "type", "answer", "payload", "delaySeconds", "runAt"}
 
 UPDATE_FIELDS = {
     *("taskId", "type", "status", "run", "attempts", "errorMessage", "version", "createdAt", "updatedAt")
@@ -41,6 +41,7 @@ class Seen:
     path: str
     host: str
     body: Any
+    authorization: str | None = None
     at: float = field(default_factory=time.perf_counter)
 
 
@@ -127,6 +128,8 @@ class FakeApi:
             case "POST", ["live"] if self.live_url is not None:
                 self.tickets += 1
                 handler.send(200, {"webSocketUrl": f"{self.live_url}?ticket={self.tickets}"})
+            case "DELETE", ["tasks", task_id]:
+                self.cancel(task_id)(handler)
             case "GET", ["tasks"]:
                 self._list(handler, {name: values[0] for name, values in parse_qs(url.query).items()})
             case "GET", ["tasks", task_id] if task_id in self.stored:
@@ -141,8 +144,17 @@ class FakeApi:
             if known is not None:
                 return 200, known.fields
             now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-            fields = {"type": "simulate", **body, "status": "PENDING", "attempts": 0, "retries": 0}
+            fields: dict[str, Any] = {
+                "type": "simulate",
+                **body,
+                "status": "PENDING",
+                "attempts": 0,
+                "retries": 0,
+            }
             fields |= {"run": 1, "version": 1, "createdAt": now, "updatedAt": now}
+            if "delaySeconds" in fields:
+                start = datetime.now(UTC) + timedelta(seconds=fields.pop("delaySeconds"))
+                fields["runAt"] = start.isoformat(timespec="milliseconds").replace("+00:00", "Z")
             self.stored[body["taskId"]] = Stored(len(self.stored), fields)
             if self.seconds_to_finish is not None:
                 timer = threading.Timer(self.seconds_to_finish, self._finish, [self.stored[body["taskId"]]])
@@ -181,6 +193,17 @@ class FakeApi:
             location = {"Location": f"/tasks/{task_id}"}
             return lambda handler: handler.send(202, fields, location)
 
+    def cancel(self, task_id: str) -> Fault:
+        """Cancel a task as DELETE /tasks/{taskId} does. Returns the answer."""
+        with self.changed:
+            if task_id not in self.stored:
+                return problem(404, "Not Found", f"There is no task {task_id}.")
+            fields = self.stored[task_id].fields
+            if fields["status"] not in ("PENDING", "RETRYING", "CANCELLED"):
+                return problem(409, "Conflict", f"Task {task_id} is {fields['status']}.")
+            fields["status"] = "CANCELLED"
+            return lambda handler: handler.send(200, fields)
+
     def _list(self, handler: Handler, query: dict[str, str]) -> None:
         """Newest first; a cursor is the number of the last task of the page before."""
         with self.changed:
@@ -217,7 +240,11 @@ class FakeApi:
 
     def _accept(self, task: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """Status, and the task or what is wrong with it."""
-        if set(task) - FIELDS or ("answer" in task) == ("payload" in task):
+        if (
+            set(task) - FIELDS
+            or ("answer" in task) == ("payload" in task)
+            or {"delaySeconds", "runAt"} <= set(task)
+        ):
             wrong = [{"field": "answer", "message": "is wrong"}]
             return 400, problem_fields(400, "Bad Request", errors=wrong)
         status, fields = self.store(task)
@@ -269,6 +296,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._handle("GET")
 
+    def do_DELETE(self) -> None:
+        self._handle("DELETE")
+
     def do_POST(self) -> None:
         self._handle("POST")
 
@@ -280,7 +310,9 @@ class Handler(BaseHTTPRequestHandler):
         content = self.rfile.read(int(self.headers.get("content-length", 0)))
         self.body: Any = json.loads(content) if content else None
         with api.changed:
-            api.seen.append(Seen(method, self.path, self.headers["host"], self.body))
+            api.seen.append(
+                Seen(method, self.path, self.headers["host"], self.body, self.headers["authorization"])
+            )
             api.at_once += 1
             api.most_at_once = max(api.most_at_once, api.at_once)
             fault = api.faults[method].popleft() if api.faults[method] else api.always.get(method)
@@ -373,6 +405,12 @@ def close(handler: Handler) -> None:
 def lost_answer(handler: Handler) -> None:
     """The task is accepted, the answer is lost."""
     handler.api.store(handler.body)
+    handler.reset()
+
+
+def lost_cancel(handler: Handler) -> None:
+    """The task is cancelled, the answer is lost."""
+    handler.api.cancel(handler.path.split("/")[-1])
     handler.reset()
 
 

@@ -6,7 +6,7 @@ import asyncio
 import gzip
 import socket
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import TypeVar
 from uuid import UUID
 
@@ -16,7 +16,7 @@ from client import api as client_api
 from client.address import base_url
 from client.api import TasksClient
 from client.errors import EXCERPT_LENGTH, BadAnswerError, FieldError, NoAnswerError, StatusError, TasksError
-from client.task import Page, PastAttempt, Task
+from client.task import Page, PastAttempt, Submission, Task
 from tests.client.fake_api import (
     FakeApi,
     Fault,
@@ -351,3 +351,85 @@ def test_what_is_no_url_of_an_api(text: str, says: str) -> None:
     with pytest.raises(ValueError, match=says) as caught:
         base_url(text)
     assert "secret" not in str(caught.value)
+
+
+def test_cancel_cancels_and_returns_the_task_also_twice(api: FakeApi) -> None:
+    api.store({"taskId": "a:1", "answer": "x"})
+    for _ in range(2):
+        task = call(api.url, lambda client: client.cancel("a:1"))
+        assert (task.task_id, task.status, task.finished) == ("a:1", "CANCELLED", True)
+    assert [(seen.method, seen.path) for seen in api.seen] == [("DELETE", "/tasks/a%3A1")] * 2
+
+
+@pytest.mark.parametrize(("task_id", "status"), [("nobody", 404), ("done", 409)])
+def test_cancel_that_is_refused_is_a_status_error(api: FakeApi, task_id: str, status: int) -> None:
+    api.store_failed("done")
+    with pytest.raises(StatusError) as caught:
+        call(api.url, lambda client: client.cancel(task_id))
+    assert (caught.value.status, caught.value.from_api) == (status, True)
+
+
+def test_a_delay_and_a_start_are_sent_as_the_api_wants_them(api: FakeApi) -> None:
+    start = datetime(2027, 1, 31, 18, 0, 0, 1500, timezone(timedelta(hours=1)))
+    later = call(api.url, lambda client: client.submit(task_id="a", answer="x", delay_seconds=0.5))
+    fixed = call(api.url, lambda client: client.submit(task_id="b", answer="x", run_at=start))
+    call(
+        api.url,
+        lambda client: client.submit_batch(
+            [Submission(task_id="c", answer="x", run_at=start), Submission(task_id="d", answer="x")]
+        ),
+    )
+    one, two, batch = (seen.body for seen in api.seen)
+    assert one == {"taskId": "a", "answer": "x", "delaySeconds": 0.5}
+    assert two == {"taskId": "b", "answer": "x", "runAt": "2027-01-31T17:00:00.001Z"}
+    assert [task.get("runAt") for task in batch["tasks"]] == ["2027-01-31T17:00:00.001Z", None]
+    assert fixed.run_at == datetime(2027, 1, 31, 17, 0, 0, 1000, UTC)
+    assert later.run_at is not None
+    assert timedelta(seconds=0.4) < later.run_at - later.created_at < timedelta(seconds=0.6)
+
+
+def test_a_start_without_a_zone_is_no_moment() -> None:
+    with pytest.raises(ValueError, match="no zone"):
+        Submission(answer="x", run_at=datetime(2027, 1, 31))  # noqa: DTZ001
+
+
+def test_a_task_keeps_what_is_not_known_here(api: FakeApi) -> None:
+    api.store({"taskId": "t", "answer": "x"})
+    api.stored["t"].fields["colour"] = "red"
+    task = call(api.url, lambda client: client.get("t"))
+    assert task.fields == api.stored["t"].fields
+
+
+def with_token(url: str, token: str | None) -> None:
+    async def run() -> None:
+        async with TasksClient(url, token=token) as client:
+            await client.submit(task_id="t", answer="x")
+
+    asyncio.run(run())
+
+
+def test_a_token_goes_with_every_request(api: FakeApi) -> None:
+    with_token(api.url, "s3cr.et==")
+    with_token(f"http://tasks.localhost:{api.port}", None)
+    assert [seen.authorization for seen in api.seen] == ["Bearer s3cr.et==", None]
+
+
+@pytest.mark.parametrize(
+    ("url", "token", "says"),
+    [
+        ("http://tasks.example", "s3cret", "in the clear"),
+        ("http://10.0.0.1:4566", "s3cret", "in the clear"),
+        ("http://localhost.example", "s3cret", "in the clear"),
+        ("https://tasks.example", "s3cret\nX-Evil: 1", "the token is none"),
+        ("https://tasks.example", "s3crét", "the token is none"),
+        ("https://tasks.example", "", "the token is none"),
+    ],
+)
+def test_a_token_that_cannot_be_sent_safely_is_refused_and_not_shown(url: str, token: str, says: str) -> None:
+    with pytest.raises(ValueError, match=says) as caught:
+        TasksClient(url, token=token)
+    assert "s3cr" not in str(caught.value)
+
+
+def test_a_token_may_go_over_https(api: FakeApi) -> None:
+    TasksClient("https://tasks.example", token="s3cret")

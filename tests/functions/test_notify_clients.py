@@ -7,11 +7,13 @@ import threading
 from collections.abc import Callable, Generator
 from types import ModuleType
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
+from tasklib.clock import Deadline
 from tasklib.record import to_item
 from tasklib.task import Status, Task
-from tasklib.updates import MAX_FRAME, frames
+from tasklib.updates import MAX_FRAME, frames, newest
 
 from .conftest import Stack, a_task, lambda_context
 from .websocket_gateway import WebSocketGateway
@@ -169,14 +171,51 @@ def test_slow_clients_delay_nobody(
     told.join()
 
 
+def test_the_next_batch_waits_for_none_of_them(
+    stack: Stack, gateway: WebSocketGateway, notify: Callable[..., list[str]]
+) -> None:
+    gateway.slow = {"slow"}
+    for name in ("slow", "quick"):
+        stack.connections.subscribe(name, None)
+    assert notify(*states("a", Status.PENDING)) == []
+    assert gateway.ended == ["slow"]
+    assert [one.connection_id for one in stack.connections.subscriptions()] == ["quick"]
+    gateway.ended.clear()
+    assert notify(*states("b", Status.PENDING)) == []
+    assert gateway.ended == []
+    assert gateway.updates("quick") == [[("a", "PENDING", 1)], [("b", "PENDING", 1)]]
+
+
+def test_a_batch_comes_again_when_there_was_no_time_for_everybody(
+    stack: Stack, gateway: WebSocketGateway, notify: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack.connections.subscribe("all", None)
+    with monkeypatch.context() as short:
+        short.setattr(Deadline, "remaining", Mock(return_value=8_999))
+        assert notify(*states("a", Status.PENDING), *states("b", Status.PENDING)) == ["100"]
+    assert gateway.frames == {}
+    assert [one.connection_id for one in stack.connections.subscriptions()] == ["all"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"status": None},
+        {"createdKey": None},
+        {"updatedAt": None},
+        {"updatedAt": {"S": "then"}},
+    ],
+)
 def test_a_record_that_cannot_be_read_keeps_nothing_back(
     stack: Stack,
     gateway: WebSocketGateway,
     notify: Callable[..., list[str]],
     caplog: pytest.LogCaptureFixture,
+    damage: dict[str, Any],
 ) -> None:
     stack.connections.subscribe("all", None)
-    broken = {"taskId": {"S": "a"}, "status": {"S": "NO SUCH STATUS"}}
+    fields = {**to_item(a_task("a", "echo"))} | damage
+    broken = {name: value for name, value in fields.items() if value is not None}
     assert notify(*states("b", Status.PENDING), broken, *states("c", Status.PENDING)) == []
     assert gateway.updates("all") == [[("b", "PENDING", 1), ("c", "PENDING", 1)]]
     (line,) = caplog.records
@@ -210,7 +249,7 @@ def test_frames_hold_32_kilobytes_and_every_update_once() -> None:
         a_task(f"{n:03d}".ljust(128, "x"), "echo", error_message="\N{COLLISION SYMBOL}" * 300)
         for n in range(100)
     ]
-    made = frames(tasks)
+    made = frames(newest([{"dynamodb": {"NewImage": to_item(task)}} for task in tasks]))
     assert len(made) > 1
     assert all(len(frame) <= MAX_FRAME for frame in made)
     # As few as can hold them: none has room for one more.

@@ -205,6 +205,32 @@ def test_only_the_tls_rule_is_taken_out_of_a_queue_policy() -> None:
         assert (json.loads(policy) if policy else None) == expected
 
 
+def test_a_parameter_asks_for_everything_that_was_declared() -> None:
+    aws = create(
+        "aws:ssm/parameter:Parameter",
+        {
+            "name": "/tasks-local/secret",
+            "type": "SecureString",
+            "value": "s3cret",
+            "description": "why",
+            "tags": {"a": "b"},
+        },
+        {"Version": 1},
+    )
+    assert aws.requests == [
+        (
+            "put_parameter",
+            {
+                "Name": "/tasks-local/secret",
+                "Type": "SecureString",
+                "Value": "s3cret",
+                "Description": "why",
+                "Tags": [{"Key": "a", "Value": "b"}],
+            },
+        )
+    ]
+
+
 def test_what_has_no_name_gets_one_as_pulumi_gives_it() -> None:
     aws = create("aws:cloudwatch/logGroup:LogGroup", {"retentionInDays": 0})
     ((operation, request),) = aws.requests  # and 0 days mean no retention call

@@ -1,5 +1,6 @@
 """`python -m local up` as a process: what it prints, how it ends and what it leaves behind, which is nothing."""
 
+import fcntl
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ import pytest
 from local.aws import Aws
 from local.emulator import Emulator
 from local.errors import LocalError
+from local.running import told
 from tests.local.conftest import StartStack
 from tests.local.stack_process import StackProcess, write_program
 from tests.waiting import wait_for
@@ -390,6 +392,52 @@ def test_outputs_that_cannot_be_written_end_the_stack(tmp_path: Path) -> None:
             stack.kill()
     assert stack.stderr() == "noise of the program\nerror: No space left on device\n"
     assert stack.left_behind() == []
+
+
+def test_a_running_stack_tells_of_itself_in_a_file_that_goes_with_it(
+    start_stack: StartStack, tmp_path: Path
+) -> None:
+    stack = start_stack(QUEUE)
+    outputs = stack.ready()
+    path = told_at(tmp_path, outputs)
+    assert json.loads(path.read_text()) == outputs
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert is_locked(path)
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    assert stack.end() == 0
+    assert list(path.parent.iterdir()) == []
+
+
+def test_the_file_of_a_killed_stack_is_not_locked_and_the_next_one_there_replaces_it(
+    start_stack: StartStack, tmp_path: Path
+) -> None:
+    stack = start_stack(QUEUE)
+    stale = told_at(tmp_path, stack.ready())
+    assert stack.end(signal.SIGKILL) == -signal.SIGKILL
+    assert not is_locked(stale)
+    with told(tmp_path / "program0", int(stale.stem), {"a": 1}):
+        assert (json.loads(stale.read_text()), is_locked(stale)) == ({"a": 1}, True)
+    assert not stale.exists()
+
+
+def test_a_stack_that_fails_tells_nobody(start_stack: StartStack, tmp_path: Path) -> None:
+    assert start_stack("[][1]").wait() == 1
+    assert not (tmp_path / "program0" / "build").exists()
+
+
+def told_at(tmp_path: Path, outputs: dict[str, Any]) -> Path:
+    """The file of the first program's stack."""
+    port = outputs["endpointUrl"].rpartition(":")[2]
+    return tmp_path / "program0" / "build" / "local-stacks" / f"{port}.json"
+
+
+def is_locked(path: Path) -> bool:
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
 
 
 def test_a_missing_emulator_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,14 +1,14 @@
-"""Start failed tasks anew, some at a time.
+"""Ask one thing of each of many tasks, some at a time: to start anew, to be cancelled.
 
-A retry is safe to send again: until a worker has claimed the new run, the API answers 202 as before, and
-409 after that. So transient errors (`client.errors`) are repeated and counted. The other side of it: when an
-answer was lost, the 409 that follows can be the trace of one's own retry.
+Either is safe to send again, so transient errors (`client.errors`) are repeated and counted. A retry is answered
+202 as before until a worker has claimed the new run, and 409 after that: when an answer was lost, that 409 can be
+the trace of one's own retry. A cancelled task is answered 200 as often as it is asked.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -19,6 +19,7 @@ from client.backoff import repeat
 from client.errors import StatusError, TasksError, excerpt
 from client.measure import Latencies
 from client.report import Advance, Report, counts, first
+from client.task import Task
 
 #: Failed tasks that are listed at a time: the most that the API gives.
 PAGE = 100
@@ -28,10 +29,11 @@ HOPELESS_FAILURES = 10
 
 
 class Result(StrEnum):
-    """What the API answered to the retry of a task."""
+    """What the API answered for a task."""
 
     RETRIED = "retried"
-    CONFLICT = "conflict"  #: it has not failed, runs again already, or its data is gone
+    CANCELLED = "cancelled"
+    CONFLICT = "conflict"  #: it is not in a state for that, or its data is gone
     MISSING = "missing"  #: there is no such task
 
 
@@ -39,14 +41,35 @@ class Result(StrEnum):
 _ABOUT_ONE_TASK = {404: Result.MISSING, 409: Result.CONFLICT}
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of each task.
+
+    Attributes:
+        send: asks it of one.
+        success: what the answer of success is.
+        done: what has happened to a task then, in words.
+        refused: why it has not, in words, where the API answers 409.
+    """
+
+    send: Callable[[TasksClient, str], Awaitable[Task]]
+    success: Result
+    done: str
+    refused: str
+
+
+RETRY = Request(TasksClient.retry, Result.RETRIED, "started anew", "not failed")
+CANCEL = Request(TasksClient.cancel, Result.CANCELLED, "cancelled", "too late")
+
+
 @dataclass(slots=True)
 class Asked:
-    """A task that the API was asked to start anew.
+    """A task that something was asked of.
 
     Attributes:
         result: None until an answer came; it stays None when none did.
-        run: the task's new run.
-        detail: why it was not started anew, in the API's words.
+        run: the task's run, if it was done.
+        detail: why it was not, in the API's words.
     """
 
     task_id: str
@@ -59,16 +82,18 @@ class Asked:
         return {"taskId": self.task_id, "result": self.result, "run": self.run, "detail": self.detail}
 
 
-class RetryReport(Report):
+class EachReport(Report):
     """What became of every task; `count` grows while tasks are found.
 
     Attributes:
+        request: what is asked of them.
         tasks: all that were asked for.
         all_found: True when no more will be.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, request: Request) -> None:
         super().__init__(url, 0)
+        self.request = request
         self.tasks: list[Asked] = []
         self.all_found = False
 
@@ -78,7 +103,7 @@ class RetryReport(Report):
 
     @property
     def complete(self) -> bool:
-        return self.all_found and self.number(Result.RETRIED) == self.count
+        return self.all_found and self.number(self.request.success) == self.count
 
     @property
     def has_content(self) -> bool:
@@ -91,13 +116,13 @@ class RetryReport(Report):
     @property
     def headline(self) -> str:
         found = "" if self.all_found else " found so far"
-        retried = self.number(Result.RETRIED)
-        return f"{retried} of {self.count} tasks{found} started anew in {self.elapsed:.2f} s"
+        done = self.number(self.request.success)
+        return f"{done} of {self.count} tasks{found} {self.request.done} in {self.elapsed:.2f} s"
 
     @property
     def facts(self) -> Mapping[str, str]:
         return {
-            "not failed": self._named(Result.CONFLICT, self.number(Result.CONFLICT)),
+            self.request.refused: self._named(Result.CONFLICT, self.number(Result.CONFLICT)),
             "not found": self._named(Result.MISSING, self.number(Result.MISSING)),
             "unanswered": self._named(None, self._unanswered()),
             "errors": counts(self.errors),
@@ -110,7 +135,7 @@ class RetryReport(Report):
     @property
     def details(self) -> Mapping[str, Any]:
         return {
-            "retried": self.number(Result.RETRIED),
+            self.request.success: self.number(self.request.success),
             "conflicts": self.number(Result.CONFLICT),
             "missing": self.number(Result.MISSING),
             "unanswered": self._unanswered(),
@@ -126,7 +151,7 @@ class RetryReport(Report):
         return f"{number}: {first(names)}" if number else ""
 
 
-async def named(task_ids: Iterable[str], report: RetryReport) -> AsyncIterator[str]:
+async def named(task_ids: Iterable[str], report: EachReport) -> AsyncIterator[str]:
     """Tasks that somebody named, each once."""
     names = list(dict.fromkeys(task_ids))
     report.count = len(names)
@@ -135,7 +160,7 @@ async def named(task_ids: Iterable[str], report: RetryReport) -> AsyncIterator[s
         yield task_id
 
 
-async def failed(client: TasksClient, report: RetryReport) -> AsyncIterator[str]:
+async def failed(client: TasksClient, report: EachReport) -> AsyncIterator[str]:
     """Every task that is FAILED when its page is listed, the newest first; raises as `TasksClient.page`.
 
     Each once: one that fails again meanwhile keeps its place, which the listing has passed.
@@ -151,15 +176,15 @@ async def failed(client: TasksClient, report: RetryReport) -> AsyncIterator[str]
             yield task.task_id
 
 
-async def retry(
+async def ask_each(
     client: TasksClient,
     task_ids: AsyncIterator[str],
-    report: RetryReport,
+    report: EachReport,
     *,
     concurrency: int,
     advance: Advance,
 ) -> None:
-    """Ask for a new run of each task.
+    """Ask what the report's request asks of each task.
 
     Ends early when an answer is an error that repeats cannot mend and that is not about one task alone,
     when repeats do not help before a single task was answered, or later for several tasks in a row.
@@ -177,7 +202,7 @@ async def retry(
     async def ask(one: Asked) -> None:
         nonlocal unanswered_in_a_row
         try:
-            await repeat(partial(_ask, client, one), report.count_error)
+            await repeat(partial(_ask, client, report.request, one), report.count_error)
         except TasksError as error:
             unanswered_in_a_row += 1
             hopeless = unanswered_in_a_row >= HOPELESS_FAILURES or not report.has_content
@@ -197,11 +222,11 @@ async def retry(
                 group.create_task(ask(one))
 
 
-async def _ask(client: TasksClient, one: Asked) -> None:
-    """Ask for a new run of one task and note the answer; raises as `TasksClient.retry` where it is none."""
+async def _ask(client: TasksClient, request: Request, one: Asked) -> None:
+    """Ask it of one task and note the answer; raises as `TasksClient.retry` where it is none."""
     try:
-        one.run = (await client.retry(one.task_id)).run
-        one.result = Result.RETRIED
+        one.run = (await request.send(client, one.task_id)).run
+        one.result = request.success
     except StatusError as error:
         if not error.from_api or error.status not in _ABOUT_ONE_TASK:
             raise

@@ -1,4 +1,4 @@
-"""The retry of failed tasks: its run and report."""
+"""One request for each of many tasks, with the retry of failed ones: its run and report."""
 
 from __future__ import annotations
 
@@ -8,14 +8,23 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from client import backoff
-from client import retry as client_retry
+from client import backoff, each
 from client.api import TasksClient
+from client.each import CANCEL, RETRY, EachReport, Request, ask_each, failed, named
 from client.report import Outcome
-from client.retry import RetryReport, failed, named, retry
-from tests.client.fake_api import FakeApi, Fault, as_usual, gateway, html, lost_retry, problem, reset
+from tests.client.fake_api import (
+    FakeApi,
+    Fault,
+    as_usual,
+    gateway,
+    html,
+    lost_cancel,
+    lost_retry,
+    problem,
+    reset,
+)
 
-Names = Callable[[TasksClient, RetryReport], AsyncIterator[str]]
+Names = Callable[[TasksClient, EachReport], AsyncIterator[str]]
 
 
 @pytest.fixture(autouse=True)
@@ -23,13 +32,15 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backoff, "BASE_SECONDS", 0.002)
 
 
-def run(api: FakeApi, names: Names, *, concurrency: int = 10) -> RetryReport:
-    report = RetryReport(api.url)
+def run(api: FakeApi, names: Names, *, concurrency: int = 10, request: Request = RETRY) -> EachReport:
+    report = EachReport(api.url, request)
     steps: list[str] = []
 
     async def main() -> None:
         async with TasksClient(api.url) as client:
-            await retry(client, names(client, report), report, concurrency=concurrency, advance=steps.append)
+            await ask_each(
+                client, names(client, report), report, concurrency=concurrency, advance=steps.append
+            )
 
     asyncio.run(main())
     assert len(steps) == sum(one.result is not None for one in report.tasks)
@@ -58,7 +69,7 @@ def test_transient_errors_are_repeated_and_make_no_second_run(api: FakeApi) -> N
 
 
 def test_transient_errors_of_the_list_are_repeated(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_retry, "PAGE", 2)
+    monkeypatch.setattr(each, "PAGE", 2)
     api.store_failed(*"abcde")
     api.faults["GET"].extend([gateway(503, "x"), as_usual, reset])
     report = run(api, failed)
@@ -70,7 +81,7 @@ def test_transient_errors_of_the_list_are_repeated(api: FakeApi, monkeypatch: py
 def test_a_task_that_fails_again_meanwhile_is_retried_once(
     api: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_retry, "PAGE", 2)
+    monkeypatch.setattr(each, "PAGE", 2)
     api.store_failed(*"abcdef")
 
     def retry_that_fails_at_once(handler: object) -> None:
@@ -80,7 +91,7 @@ def test_a_task_that_fails_again_meanwhile_is_retried_once(
 
     api.always["POST"] = retry_that_fails_at_once
     report = run(api, failed, concurrency=1)
-    assert report.number(client_retry.Result.RETRIED) == report.count == 6
+    assert report.number(each.Result.RETRIED) == report.count == 6
     assert [stored.fields["run"] for stored in api.stored.values()] == [2] * 6
 
 
@@ -94,7 +105,7 @@ def test_a_task_without_an_answer_is_named_and_the_others_go_on(api: FakeApi) ->
 
 
 def test_failures_here_and_there_do_not_end_the_run(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_retry, "HOPELESS_FAILURES", 2)
+    monkeypatch.setattr(each, "HOPELESS_FAILURES", 2)
     api.store_failed(*"abcde")
     for _ in range(2):
         api.faults["POST"].extend([as_usual, *[reset] * backoff.ATTEMPTS])
@@ -117,7 +128,7 @@ def test_it_gives_up_when_nothing_is_answered_any_more(api: FakeApi) -> None:
     api.always["POST"] = reset
     report = run(api, failed, concurrency=2)
     assert report.outcome is Outcome.UNREACHABLE
-    assert len(api.requests("POST")) <= 5 + (client_retry.HOPELESS_FAILURES + 1) * backoff.ATTEMPTS
+    assert len(api.requests("POST")) <= 5 + (each.HOPELESS_FAILURES + 1) * backoff.ATTEMPTS
 
 
 @pytest.mark.parametrize(
@@ -138,3 +149,22 @@ def test_a_list_that_cannot_be_read_ends_the_run(api: FakeApi, fault: Fault) -> 
     report = run(api, failed)
     assert report.outcome is Outcome.REFUSED
     assert len(api.seen) == 1
+
+
+def test_a_lost_answer_of_a_cancellation_is_asked_for_again(api: FakeApi) -> None:
+    for name in "ab":
+        api.store({"taskId": name, "answer": "x"})
+    api.faults["DELETE"].extend([lost_cancel, gateway(503, "x")])
+    report = run(api, these("a", "b"), concurrency=1, request=CANCEL)
+    assert report.outcome is Outcome.OK
+    assert report.number(each.Result.CANCELLED) == 2
+    assert report.errors == {"HTTP 503": 1, "reset": 1}
+
+
+def test_what_cannot_be_cancelled_is_told_and_left_alone(api: FakeApi) -> None:
+    api.store({"taskId": "a", "answer": "x"})
+    api.store_failed("b")
+    report = run(api, these("a", "b", "c"), request=CANCEL)
+    assert report.outcome is Outcome.INCOMPLETE
+    assert [one.result for one in report.tasks] == ["cancelled", "conflict", "missing"]
+    assert [stored.fields["status"] for stored in api.stored.values()] == ["CANCELLED", "FAILED"]

@@ -1,0 +1,1 @@
+"""The commands: options in, calls of the modules of `client`, what people and scripts see out."""
