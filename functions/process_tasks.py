@@ -7,6 +7,7 @@ from typing import Any
 from tasklib import aws
 from tasklib.clock import Deadline
 from tasklib.queue import Delivery, Queue
+from tasklib.secret_parameters import SecretParameters
 from tasklib.store import TaskStore
 from tasklib.task_processes import TaskProcesses
 from tasklib.worker import Worker, WorkerSettings
@@ -19,6 +20,7 @@ _worker = Worker(
     Queue(_sqs, os.environ["TASK_QUEUE_URL"]),
     Queue(_sqs, os.environ["DEAD_LETTER_QUEUE_URL"]),
     _processes,
+    SecretParameters(aws.ssm, os.environ),
     WorkerSettings.from_environment(os.environ),
 )
 

@@ -18,6 +18,7 @@ _DEFAULT_LIMIT = 20
 _METHODS = {
     r"/": "GET",
     r"/live": "POST",
+    r"/openapi\.json": "GET",
     r"/tasks": "GET, POST",
     r"/tasks/batch": "GET, POST",
     r"/tasks/[^/]+": "DELETE, GET",

@@ -2,7 +2,8 @@
 
 Two builds of the same sources give the same bytes on any machine, so that an unchanged program shows no
 change in a preview. Dependencies are pure-Python wheels, named with version and hash in
-functions/requirements.txt; boto3 is not among them, since the Lambda runtime brings it.
+functions/requirements.txt and by the task types that need them; boto3 is not among them, since the Lambda runtime
+brings it.
 """
 
 import hashlib
@@ -20,6 +21,8 @@ from pathlib import Path, PurePosixPath
 
 import pulumi
 
+from infra import task_types
+
 _SOURCES = "functions"
 _REQUIREMENTS = "functions/requirements.txt"
 _ARCHIVE = "build/functions.zip"
@@ -28,7 +31,9 @@ _WHEELS = "build/wheels"
 #: What the Lambda runtime brings. A copy of our own would make the package several times its size, and with it
 #: every cold start slower.
 _IN_RUNTIME = frozenset({"boto3", "botocore", "jmespath", "s3transfer"})
-_REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9._-]+)==[^\s;]+(?P<hashes>(\s+--hash=sha256:[0-9a-f]{64})+)")
+_REQUIREMENT = re.compile(
+    r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;]+)(?P<hashes>(\s+--hash=sha256:[0-9a-f]{64})+)"
+)
 _NATIVE_SUFFIXES = (".so", ".pyd", ".dylib", ".dll")
 #: The oldest time that a zip can hold.
 _TIME = (1980, 1, 1, 0, 0, 0)
@@ -38,17 +43,32 @@ _UNIX = 3
 
 
 @dataclass(frozen=True)
+class _Pin:
+    """A package, exactly, and the file that asks for it."""
+
+    name: str
+    version: str
+    hashes: frozenset[str]
+    source: str
+
+    def __str__(self) -> str:
+        hashes = "".join(f" --hash=sha256:{digest}" for digest in sorted(self.hashes))
+        return f"{self.name}=={self.version}{hashes}"
+
+
+@dataclass(frozen=True)
 class _Wheel:
     filename: str
     content: bytes
+    source: str
 
 
 def build(root: Path) -> str:
     """Build the package of the project in ``root``.
 
     The wheels are downloaded with pip once and kept in ``build/``; afterwards no network is needed until
-    requirements.txt changes. The archive appears whole or not at all, also when two processes build it at
-    once.
+    requirements.txt or what a task type needs changes. The archive appears whole or not at all, also when two
+    processes build it at once.
 
     Args:
         root: Folder of the project.
@@ -67,32 +87,48 @@ def build(root: Path) -> str:
     return _ARCHIVE
 
 
-def _pinned(root: Path) -> list[frozenset[str]]:
-    """The SHA-256 hashes that each line of requirements.txt allows for its package."""
+def _pinned(root: Path) -> list[_Pin]:
+    """Each package that requirements.txt or a task type asks for, once."""
     text = (root / _REQUIREMENTS).read_text(encoding="utf-8")
     without_comments = re.sub(r"(^|\s)#.*", "", text)
-    pinned: list[frozenset[str]] = []
-    for line in filter(None, map(str.strip, without_comments.replace("\\\n", " ").splitlines())):
-        match = _REQUIREMENT.fullmatch(line)
-        if not match:
+    lines = filter(None, map(str.strip, without_comments.replace("\\\n", " ").splitlines()))
+    pins = [_pin(line, _REQUIREMENTS) for line in lines]
+    for each in task_types.declared(root):
+        pins += [_pin(line.strip(), each.source) for line in each.packages]
+    pinned: dict[str, _Pin] = {}
+    for pin in pins:
+        first = pinned.setdefault(pin.name, pin)
+        if (first.version, first.hashes) != (pin.version, pin.hashes):
             raise pulumi.RunError(
-                f"{_REQUIREMENTS}: {line!r} is not allowed: every line is name==version --hash=sha256:..."
+                f"{pin.source}: {pin.name}=={pin.version} is not allowed: {first.source} has another version or hash "
+                f"of it, {first.name}=={first.version}"
             )
-        name = match["name"].lower()
-        if name in _IN_RUNTIME:
-            raise pulumi.RunError(f"{_REQUIREMENTS}: {name} is not allowed: the Lambda runtime brings it")
-        pinned.append(frozenset(re.findall(r"sha256:([0-9a-f]{64})", match["hashes"])))
-    return pinned
+    return [*pinned.values()]
 
 
-def _fetch(root: Path, pinned: list[frozenset[str]]) -> list[_Wheel]:
+def _pin(line: str, source: str) -> _Pin:
+    match = _REQUIREMENT.fullmatch(line)
+    if not match:
+        raise pulumi.RunError(
+            f"{source}: {line!r} is not allowed: every line is name==version --hash=sha256:..."
+        )
+    name = re.sub(r"[-_.]+", "-", match["name"]).lower()
+    if name in _IN_RUNTIME:
+        raise pulumi.RunError(f"{source}: {name} is not allowed: the Lambda runtime brings it")
+    hashes = frozenset(re.findall(r"sha256:([0-9a-f]{64})", match["hashes"]))
+    return _Pin(name, match["version"], hashes, source)
+
+
+def _fetch(root: Path, pinned: list[_Pin]) -> list[_Wheel]:
     """The wheel of each requirement, from the cache or else from pip."""
     cache = root / _WHEELS
     wheels = _cached(cache, pinned)
     if wheels is None:
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache, prefix="new-") as folder:
-            _download(root / _REQUIREMENTS, Path(folder))
+            requirements = Path(folder, "requirements.txt")
+            requirements.write_text("".join(f"{pin}\n" for pin in pinned), encoding="utf-8")
+            _download(requirements, Path(folder))
             for path in Path(folder).glob("*.whl"):
                 path.replace(cache / path.name)
         wheels = _cached(cache, pinned)
@@ -101,18 +137,18 @@ def _fetch(root: Path, pinned: list[frozenset[str]]) -> list[_Wheel]:
     return wheels
 
 
-def _cached(cache: Path, pinned: list[frozenset[str]]) -> list[_Wheel] | None:
+def _cached(cache: Path, pinned: list[_Pin]) -> list[_Wheel] | None:
     """The wheel of each requirement, found by its hash; None if one is missing."""
-    wheels: dict[str, _Wheel] = {}
+    wheels: dict[str, tuple[str, bytes]] = {}
     for path in sorted(cache.glob("*.whl")):
         content = path.read_bytes()
-        wheels[hashlib.sha256(content).hexdigest()] = _Wheel(path.name, content)
+        wheels[hashlib.sha256(content).hexdigest()] = path.name, content
     found: list[_Wheel] = []
-    for hashes in pinned:
-        present = hashes & wheels.keys()
+    for pin in pinned:
+        present = pin.hashes & wheels.keys()
         if not present:
             return None
-        found.append(wheels[min(present)])
+        found.append(_Wheel(*wheels[min(present)], pin.source))
     return found
 
 
@@ -166,7 +202,7 @@ def _wheel_files(wheel: _Wheel) -> Iterator[tuple[str, bytes]]:
             native = any(PurePosixPath(name).suffix in _NATIVE_SUFFIXES for name in names)
             if not wheel.filename.endswith("-none-any.whl") or purelib != "true" or native:
                 raise pulumi.RunError(
-                    f"{_REQUIREMENTS}: {wheel.filename.split('-')[0]} is not pure Python ({wheel.filename}); "
+                    f"{wheel.source}: {wheel.filename.split('-')[0]} is not pure Python ({wheel.filename}); "
                     "the package takes nothing else"
                 )
             for name in names:
@@ -174,7 +210,7 @@ def _wheel_files(wheel: _Wheel) -> Iterator[tuple[str, bytes]]:
                 if not re.match(r"[^/]+\.data/scripts/", name):
                     yield name, archive.read(name)
     except (zipfile.BadZipFile, StopIteration) as error:
-        raise pulumi.RunError(f"{_REQUIREMENTS}: {wheel.filename} is not a wheel") from error
+        raise pulumi.RunError(f"{wheel.source}: {wheel.filename} is not a wheel") from error
 
 
 def _write(archive: Path, members: dict[str, bytes]) -> None:

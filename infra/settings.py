@@ -5,12 +5,14 @@ in; ranges, rules between keys and unknown keys are checked here. All that is wr
 message.
 """
 
+import base64
 import difflib
+import ipaddress
 import json
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeVar, cast
 
 import pulumi
@@ -43,6 +45,11 @@ _LOG_RETENTION_DAYS = (
     *(1096, 1827, 2192, 2557, 2922, 3288, 3653),
 )
 _ORIGIN = re.compile(r"https?://(\*|[a-z0-9.-]+|\[[0-9a-f:]+\])(:\d{1,5})?")
+_HOST = re.compile(
+    r"(\*\.)?(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*"
+)
+#: Bytes of a key that signs webhooks, as Standard Webhooks has it.
+_SIGNING_KEY_BYTES = range(24, 65)
 _RATE = re.compile(r"rate\((1 (minute|hour|day)|([2-9]|[1-9]\d+) (minutes|hours|days))\)")
 _CRON = re.compile(r"cron\((?P<fields>[0-9A-Z*,/?#-]+( [0-9A-Z*,/?#-]+){5})\)")
 
@@ -135,6 +142,21 @@ class Api:
 
 
 @dataclass(frozen=True)
+class Webhooks:
+    """Where tasks of the type ``webhook`` may deliver to, and how their deliveries are signed.
+
+    Attributes:
+        allowed_hosts: Host names, or ``*.`` and a domain for its sub-domains; none allows every host.
+        allowed_networks: CIDR blocks, and the word ``public`` for all public addresses.
+        secret: One signing secret, or two with a space between; None without one. For an encrypted place alone.
+    """
+
+    allowed_hosts: tuple[str, ...]
+    allowed_networks: tuple[str, ...]
+    secret: str | None = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything that differs between stacks.
 
@@ -146,6 +168,7 @@ class Settings:
         queue: The queue of tasks to run.
         monitor: The dead-letter monitor.
         api: The HTTP API.
+        webhooks: The task type that delivers to URLs.
         architecture: Processor of all functions.
         snap_start: Start the functions that somebody waits for from a snapshot.
         list_shards: Partitions of the task list.
@@ -161,6 +184,7 @@ class Settings:
     queue: TaskQueue
     monitor: Monitor
     api: Api
+    webhooks: Webhooks
     architecture: Literal["arm64", "x86_64"]
     snap_start: bool
     list_shards: int
@@ -220,6 +244,23 @@ def load(task_types: Sequence[DeclaredTaskType]) -> Settings:
             cors_origins=config.origins("corsOrigins"),
             memory_mb=config.integer("apiMemoryMb", 128, 10_240),
             provisioned_concurrency=config.integer("apiProvisionedConcurrency", 0, 1_000),
+        ),
+        webhooks=Webhooks(
+            allowed_hosts=config.texts(
+                "webhookAllowedHosts",
+                _is_host,
+                'an array of host names in lower case, such as ["hooks.example.com"], or "*.example.com" for all below',
+            ),
+            allowed_networks=config.texts(
+                "webhookAllowedNetworks",
+                _is_network,
+                'an array of networks such as ["10.1.0.0/16"], and "public" for all public addresses',
+            ),
+            secret=config.secret(
+                "webhookSecret",
+                _is_signing_secret,
+                "whsec_ and 24 to 64 bytes in Base64, or two of them with a space between",
+            ),
         ),
         architecture=config.choice("architecture", ("arm64", "x86_64")),
         snap_start=config.boolean("snapStart"),
@@ -426,13 +467,41 @@ class _Config:
             cron = _CRON.fullmatch(text)
             # Of day-of-month and day-of-week exactly one says when, and the other is a question mark.
             if not _RATE.fullmatch(text) and not (
-                cron and [field == "?" for field in cron["fields"].split()[2::2]].count(True) == 1
+                cron and [part == "?" for part in cron["fields"].split()[2::2]].count(True) == 1
             ):
                 raise ValueError
             return text
 
         allowed = "rate(5 minutes) or cron(0/5 * * * ? *) in EventBridge's notation"
         return self._value(key, parse, allowed, instead="")
+
+    def texts(self, key: str, is_good: Callable[[str], bool], allowed: str) -> tuple[str, ...]:
+        """An array whose items are strings of one kind."""
+
+        def parse(text: str) -> tuple[str, ...]:
+            items: object = json.loads(text)
+            if not isinstance(items, list):
+                raise ValueError
+            texts = [item for item in cast("list[object]", items) if isinstance(item, str) and is_good(item)]
+            if len(texts) < len(cast("list[object]", items)):
+                raise ValueError
+            return tuple(texts)
+
+        return self._value(key, parse, allowed, instead=())
+
+    def secret(self, key: str, is_good: Callable[[str], bool], allowed: str) -> str | None:
+        """A secret, or None when it is not set. Its value is never shown, even where it stands in plain text."""
+        self._read.add(key)
+        text = self._bag.get(key)
+        if text is None:
+            return None
+        if not pulumi.runtime.is_config_secret(self._bag.full_key(key)):
+            self.problems.append(
+                f"{key}: [plain text]; allowed: a secret, set with pulumi config set --secret {key}"
+            )
+        if not is_good(text):
+            self.problems.append(f"{key}: [secret]; allowed: {allowed}")
+        return text
 
     def origins(self, key: str) -> tuple[str, ...]:
         def parse(text: str) -> tuple[str, ...]:
@@ -481,3 +550,29 @@ def _whole_number(text: str) -> int:
     if not re.fullmatch(r"-?[0-9]{1,18}", text):
         raise ValueError
     return int(text)
+
+
+def _is_host(text: str) -> bool:
+    return _HOST.fullmatch(text) is not None
+
+
+def _is_network(text: str) -> bool:
+    try:
+        return text == "public" or ("/" in text and bool(ipaddress.ip_network(text)))
+    except ValueError:
+        return False
+
+
+def _is_signing_secret(text: str) -> bool:
+    secrets = text.split(" ")
+    return len(secrets) <= 2 and all(
+        secret.startswith("whsec_") and _key_bytes(secret.removeprefix("whsec_")) in _SIGNING_KEY_BYTES
+        for secret in secrets
+    )
+
+
+def _key_bytes(text: str) -> int:
+    try:
+        return len(base64.b64decode(text, validate=True))
+    except ValueError:
+        return 0

@@ -1,19 +1,29 @@
-"""The retry rules that task types set for themselves, read from their source without running it.
+"""What task types state about themselves, read from their source without running it.
 
-The program checks the stack's configuration against them before it deploys anything. It must not import
-them: their modules belong to the functions and need what only Lambda has.
+The program checks the stack's configuration against their retry rules before it deploys anything, packs what they
+need and grants what they ask for. It must not import them: their modules belong to the functions and need what only
+Lambda has.
 """
 
 import ast
-from collections.abc import Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, cast
 
 import pulumi
+
+from infra.grants import Grant
 
 _DECORATOR = "task_type"
 #: Keywords of the decorator that matter to the queue.
 _RULES = ("max_retries", "backoff_base_seconds", "backoff_max_seconds", "time_limit_seconds")
+_ACTION = re.compile(r"[a-z0-9-]+:[A-Za-z0-9]+")
+_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
+#: What a resource of a grant may leave to the stack.
+_FILLED_IN = ("partition", "region", "account", "prefix")
+_PLACE = re.compile(r"\{([^{}]*)\}")
 
 
 @dataclass(frozen=True)
@@ -27,6 +37,9 @@ class DeclaredTaskType:
         backoff_base_seconds: Seconds before the first retry.
         backoff_max_seconds: Most seconds before any retry.
         time_limit_seconds: Seconds after which an attempt is ended.
+        secrets: Its names for its secrets, each with the worker's environment variable that names the parameter.
+        packages: Packages that its code needs, as lines of requirements.txt.
+        grants: IAM actions of its code, each with the ARNs of its resources.
     """
 
     name: str
@@ -35,6 +48,33 @@ class DeclaredTaskType:
     backoff_base_seconds: float | None = None
     backoff_max_seconds: float | None = None
     time_limit_seconds: float | None = None
+    secrets: Mapping[str, str] = field(default_factory=dict[str, str])
+    packages: tuple[str, ...] = ()
+    grants: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+
+
+def grants_of(types: Sequence[DeclaredTaskType], prefix: str, arn: pulumi.Output[str]) -> list[Grant]:
+    """What the worker may do for its task types.
+
+    Args:
+        types: The task types.
+        prefix: What stands for ``{prefix}`` in their resources.
+        arn: An ARN of this stack. It says what stands for ``{partition}``, ``{region}`` and ``{account}``, which the
+            program could otherwise only ask AWS for: a preview would need an account.
+    """
+
+    def filled_in(resource: str) -> pulumi.Output[str]:
+        def fill(arn: str) -> str:
+            _, partition, _, region, account, *_ = arn.split(":")
+            return resource.format(partition=partition, region=region, account=account, prefix=prefix)
+
+        return arn.apply(fill)
+
+    return [
+        Grant((action,), tuple(map(filled_in, resources)))
+        for each in types
+        for action, resources in each.grants.items()
+    ]
 
 
 def declared(root: Path) -> list[DeclaredTaskType]:
@@ -91,18 +131,81 @@ def _read(call: ast.Call, source: str) -> DeclaredTaskType:
         case _:
             raise ValueError(f"{_DECORATOR} takes the type's name as a literal string")
     rules: dict[str, float] = {}
+    others: dict[str, Any] = {}
     for keyword in call.keywords:
         if keyword.arg is None:
             raise ValueError(f"{_DECORATOR} of {name!r} takes literal keywords, no **")
-        if keyword.arg not in _RULES:
-            continue
         value = _literal(keyword.value)
-        if value is None:
+        if keyword.arg in _READERS:
+            others[keyword.arg] = _READERS[keyword.arg](value, f"{keyword.arg} of {name!r}")
+        if keyword.arg not in _RULES or value is None:
             continue
         if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
             raise ValueError(f"{keyword.arg} of {name!r} must be a literal number of 0 or more")
         rules[keyword.arg] = value
-    return DeclaredTaskType(name, source, **rules)
+    return DeclaredTaskType(name, source, **rules, **others)
+
+
+def _secrets(value: object, what: str) -> dict[str, str]:
+    secrets = _by_text(value)
+    if secrets is None:
+        raise ValueError(f"{what} must be a literal dict of names and environment variables")
+    found: dict[str, str] = {}
+    for own, variable in secrets.items():
+        if not isinstance(variable, str) or not _VARIABLE.fullmatch(variable):
+            raise ValueError(f"{what}: {variable!r} is no name of an environment variable")
+        found[own] = variable
+    return found
+
+
+def _packages(value: object, what: str) -> tuple[str, ...]:
+    lines = _texts(value)
+    if lines is None:
+        raise ValueError(f"{what} must be a literal list of strings")
+    return lines
+
+
+def _grants(value: object, what: str) -> dict[str, tuple[str, ...]]:
+    grants = _by_text(value)
+    if grants is None:
+        raise ValueError(f"{what} must be a literal dict of IAM actions, each with a list of ARNs")
+    found: dict[str, tuple[str, ...]] = {}
+    for action, arns in grants.items():
+        if not _ACTION.fullmatch(action):
+            wrong = "a wildcard" if re.search(r"[*?]", action) else "not like s3:GetObject"
+            raise ValueError(f"{what}: action {action!r} is {wrong}; name each action")
+        resources = _texts(arns)
+        if not resources:
+            raise ValueError(f"{what}: action {action!r} has no list of ARNs")
+        for resource in resources:
+            if not resource.startswith("arn:"):
+                raise ValueError(f"{what}: resource {resource!r} of {action} does not start with arn:")
+            if {*_PLACE.findall(resource)} - {*_FILLED_IN} or re.search(r"[{}]", _PLACE.sub("", resource)):
+                known = ", ".join(f"{{{name}}}" for name in _FILLED_IN)
+                raise ValueError(f"{what}: resource {resource!r} of {action} has other braces than {known}")
+        found[action] = resources
+    return found
+
+
+_READERS = {"secrets": _secrets, "packages": _packages, "grants": _grants}
+
+
+def _texts(value: object) -> tuple[str, ...] | None:
+    """A list or tuple of strings; None for anything else."""
+    if not isinstance(value, list | tuple):
+        return None
+    items = cast("Sequence[object]", value)
+    texts = tuple(item for item in items if isinstance(item, str))
+    return texts if len(texts) == len(items) else None
+
+
+def _by_text(value: object) -> dict[str, object] | None:
+    """A dict whose keys are strings; None for anything else."""
+    if not isinstance(value, dict):
+        return None
+    items = cast("dict[object, object]", value)
+    found = {name: item for name, item in items.items() if isinstance(name, str)}
+    return found if len(found) == len(items) else None
 
 
 def _literal(node: ast.expr) -> object:

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from tasklib.task_type import Attempt, PermanentError
+from tasklib.task_type import Attempt, PermanentError, RetryLaterError
 from tasklib.validation import MAX_DEPTH, nesting
 
 #: The longest error message kept on a record, and the longest traceback in a log line, in characters.
@@ -24,14 +24,16 @@ MAX_RESULT: Final = 32 * 1024
 def run(job: Mapping[str, Any], function: Callable[[Any, Attempt], Any]) -> dict[str, Any]:
     """Runs one attempt and says how it ended.
 
-    Returns `result` (JSON text or None) or `error` with `permanent` and `trace`; and `spent`: whether the process
-    must not be used again, because the attempt failed, or changed what the next one would find, or because
-    threads or processes that it started may still be running.
+    Returns `result` (JSON text or None) or `error` with `permanent` and `trace`, and `delay_seconds` if the task's
+    code asked for a wait before the next attempt; and `spent`: whether the process must not be used again, because
+    the attempt failed, or changed what the next one would find, or because threads or processes that it started may
+    still be running.
     """
     before = _surroundings()
     try:
         data = job["data"] if job["kind"] == "answer" else json.loads(job["data"])
-        attempt = Attempt(job["taskId"], job["run"], job["attempt"], job["correlationId"])
+        secrets = job.get("secrets", {})
+        attempt = Attempt(job["taskId"], job["run"], job["attempt"], job["correlationId"], secrets)
         answer: dict[str, Any] = {"result": _result(function(data, attempt))}
     except BaseException as error:  # noqa: BLE001 - whatever the task's code raises is its attempt's failure
         answer = {
@@ -39,6 +41,8 @@ def run(job: Mapping[str, Any], function: Callable[[Any, Attempt], Any]) -> dict
             "permanent": isinstance(error, PermanentError),
             "trace": _clean("".join(traceback.format_exception(error, limit=-8)))[-MAX_TRACE:],
         }
+        if isinstance(error, RetryLaterError):
+            answer["delay_seconds"] = error.delay_seconds
     _flush()
     return answer | {"spent": "error" in answer or _has_children() or _surroundings() != before}
 

@@ -68,8 +68,12 @@ def main(control: socket.socket) -> None:
 
 
 def _describe(task_type: TaskType) -> dict[str, Any]:
-    """What the worker has to know of a type: its retry policy and its time limit in seconds."""
-    return {"retry": dict(task_type.retry), "timeLimitSeconds": task_type.time_limit_seconds}
+    """What the worker has to know of a type: its retry policy, its time limit in seconds and what its secrets are."""
+    return {
+        "retry": dict(task_type.retry),
+        "timeLimitSeconds": task_type.time_limit_seconds,
+        "secrets": dict(task_type.secrets),
+    }
 
 
 def _serve(control: socket.socket, types: Mapping[str, TaskType], children: set[int]) -> None:

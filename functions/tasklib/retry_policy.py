@@ -1,5 +1,6 @@
 """How often a failed task is tried again and how long it waits before."""
 
+import math
 import random
 from collections.abc import Mapping
 from typing import NamedTuple, Self
@@ -37,8 +38,14 @@ class RetryPolicy(NamedTuple):
         """This policy with what a task type states for itself; keys are field names."""
         return self._replace(**overrides)
 
-    def delay(self, retry: int) -> int:
-        """Milliseconds to wait before the n-th retry, n from 1: min(max, base * 2^(n-1)) * (1 +- jitter)."""
+    def delay(self, retry: int, asked: float | None = None) -> int:
+        """Milliseconds to wait before the n-th retry, n from 1: min(max, base * 2^(n-1)) * (1 +- jitter).
+
+        A wait of `asked` seconds takes the place of the backoff, capped like it; the jitter then never shortens it.
+        """
+        if asked is not None:
+            spread = random.uniform(1, 1 + self.backoff_jitter)  # noqa: S311 - no secret
+            return math.ceil(min(asked, self.backoff_max_seconds) * spread * 1000)
         # 2^n of a hostile n would not fit a float; the cap is reached long before 2^64.
         seconds = min(self.backoff_max_seconds, self.backoff_base_seconds * 2.0 ** min(retry - 1, 64))
         spread = random.uniform(1 - self.backoff_jitter, 1 + self.backoff_jitter)  # noqa: S311 - no secret

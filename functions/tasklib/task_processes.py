@@ -37,19 +37,25 @@ class TaskTypesError(RuntimeError):
 
 
 class Ending(NamedTuple):
-    """How an attempt ended: `error` is None when its function returned `result`, JSON text or None."""
+    """How an attempt ended: `error` is None when its function returned `result`, JSON text or None.
+
+    `delay_seconds` is what a failed attempt asked to wait before the next one, None when it did not ask.
+    """
 
     result: str | None = None
     error: str | None = None
     permanent: bool = False
     trace: str = ""
+    delay_seconds: float | None = None
 
 
 class TypeTerms(NamedTuple):
-    """What a task type states about itself: overrides of the retry policy, and its time limit or None."""
+    """What a task type states about itself: overrides of the retry policy, its time limit or None, and its secrets:
+    their names with the environment variables that name their parameters."""
 
     retry: Mapping[str, float]
     time_limit_seconds: float | None
+    secrets: Mapping[str, str]
 
 
 @dataclass(slots=True, eq=False)
@@ -109,7 +115,7 @@ class TaskProcesses:
             self._restart()
             raise TaskTypesError("the task types cannot be imported" if hello is None else hello["error"])
         return {
-            name: TypeTerms(terms["retry"], terms["timeLimitSeconds"])
+            name: TypeTerms(terms["retry"], terms["timeLimitSeconds"], terms["secrets"])
             for name, terms in hello["types"].items()
         }
 
@@ -122,8 +128,10 @@ class TaskProcesses:
         if process.alive:
             self._idle.append(process)
 
-    def run(self, process: TaskProcess, task: Task, data: TaskData, time_limit: float) -> Ending:
-        """Runs one attempt of a claimed task, for at most `time_limit` seconds.
+    def run(
+        self, process: TaskProcess, task: Task, data: TaskData, secrets: Mapping[str, str], time_limit: float
+    ) -> Ending:
+        """Runs one attempt of a claimed task, for at most `time_limit` seconds, with the values of its type's secrets.
 
         When this returns, none of the attempt's code runs any more.
         """
@@ -135,6 +143,7 @@ class TaskProcesses:
             "correlationId": task.correlation_id,
             "kind": data.kind,
             "data": data.text,
+            "secrets": dict(secrets),
         }
         try:
             process.connection.settimeout(time_limit)

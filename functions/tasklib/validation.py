@@ -9,8 +9,9 @@ from itertools import chain
 from typing import Any, Final, Literal, NamedTuple, cast
 
 from tasklib import clock
+from tasklib.payload import FieldError, field_name, kind_name, shown
 from tasklib.task import TASK_ID, TaskData
-from tasklib.task_type import DEFAULT_TYPE
+from tasklib.task_type import DEFAULT_TYPE, TaskType
 
 #: The largest task data, in bytes of JSON.
 MAX_DATA: Final = 256 * 1024
@@ -27,6 +28,7 @@ MAX_DEPTH: Final = 100
 #: Errors that one answer names. The tasks of a batch share them, but each has a few at least.
 MAX_ERRORS: Final = 50
 _LEAST_ERRORS: Final = 3
+_FRAME_ERRORS: Final = 10
 
 #: The longest time, in milliseconds, that a task can be put off.
 MAX_PUT_OFF: Final = 365 * clock.DAY
@@ -38,13 +40,6 @@ _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d([.]\d{1,9})?)?([
 
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-class FieldError(NamedTuple):
-    """One thing that is wrong, and where."""
-
-    field: str
-    message: str
 
 
 class InvalidInputError(Exception):
@@ -90,9 +85,9 @@ def parse_json(body: bytes) -> Any:
 
 
 def read_submission(
-    fields: Any, types: Collection[str], *, name: str = "body", most_errors: int = MAX_ERRORS
+    fields: Any, types: Mapping[str, TaskType], *, name: str = "body", most_errors: int = MAX_ERRORS
 ) -> Submission:
-    """A submission of one of the `types`, from what the client sent as `name`.
+    """A submission of one of the `types`, by their names, from what the client sent as `name`.
 
     Raises InvalidInputError, which tells at most so many errors, or TooLargeError.
     """
@@ -109,22 +104,24 @@ def read_submission(
     errors += data_errors
     run_at, time_errors = _read_time(task)
     errors += time_errors
+    size = 0 if data is None or data_errors else _size(data)
+    if data and not data_errors and size <= MAX_DATA and isinstance(task_type, str) and task_type in types:
+        errors += types[task_type].parse(task[data.kind])[1]
     if data is None or errors:
         raise InvalidInputError(*errors, most=most_errors)
-    size = len(data.text.encode()) if data.kind == "payload" else len(_compact(data.text).encode())
     if size > MAX_DATA:
         message = f"is {size} bytes of JSON; at most {MAX_DATA} are allowed"
         raise TooLargeError(FieldError(data.kind, message))
     return Submission(task_id, task_type, data, run_at)
 
 
-def read_batch(fields: Any, types: Collection[str]) -> list[Submission | InvalidInputError]:
+def read_batch(fields: Any, types: Mapping[str, TaskType]) -> list[Submission | InvalidInputError]:
     """The submissions of a batch, each by itself good or not. Raises InvalidInputError when it is no batch."""
     batch = _object(fields, "body")
     errors = _unknown(batch, ("tasks",), "a batch")
     tasks = batch.get("tasks")
     if not isinstance(tasks, list):
-        given = _kind(tasks) if "tasks" in batch else "missing"
+        given = kind_name(tasks) if "tasks" in batch else "missing"
         errors.append(FieldError("tasks", f"is {given}; it must be an array of 1 to {MAX_BATCH} tasks"))
     elif not 1 <= len(cast("list[Any]", tasks)) <= MAX_BATCH:
         count = len(cast("list[Any]", tasks))
@@ -136,11 +133,12 @@ def read_batch(fields: Any, types: Collection[str]) -> list[Submission | Invalid
     return [_read_one(task, types, most) for task in given_tasks]
 
 
-def _read_one(fields: Any, types: Collection[str], most_errors: int) -> Submission | InvalidInputError:
+def _read_one(fields: Any, types: Mapping[str, TaskType], most_errors: int) -> Submission | InvalidInputError:
     try:
         return read_submission(fields, types, name="task", most_errors=most_errors)
     except InvalidInputError as error:
-        return error
+        # Its traceback would keep every error alive that it does not tell.
+        return error.with_traceback(None)
 
 
 def read_frame(text: str) -> Frame:
@@ -160,13 +158,14 @@ def read_frame(text: str) -> Frame:
     if "taskIds" in fields and action == "subscribe":
         errors += _bad_subscription(task_ids)
     if errors:
-        raise InvalidInputError(*errors)
+        # An answer has to fit into a frame.
+        raise InvalidInputError(*errors, most=_FRAME_ERRORS)
     return Frame(action, None if task_ids is None else [*dict.fromkeys(task_ids)])
 
 
 def _bad_subscription(task_ids: Any) -> list[FieldError]:
     if not isinstance(task_ids, list):
-        message = f"is {_kind(task_ids)}; it must be an array of 1 to {MAX_SUBSCRIPTION} task IDs"
+        message = f"is {kind_name(task_ids)}; it must be an array of 1 to {MAX_SUBSCRIPTION} task IDs"
         return [FieldError("taskIds", message)]
     given = cast("list[Any]", task_ids)
     if not 1 <= len(given) <= MAX_SUBSCRIPTION:
@@ -205,21 +204,9 @@ def bad_task_id(field: str, value: object) -> FieldError:
     return FieldError(field, f"is {shown(value)}; it must be 1 to 128 of A-Z a-z 0-9 . _ : -")
 
 
-def field_name(name: str) -> str:
-    """A client's own name for a field, short and in ASCII."""
-    return ascii(name[:100])[1:-1]
-
-
-def shown(value: object) -> str:
-    """A client's value for a message: short, and in ASCII so that it fits into any answer and log."""
-    if isinstance(value, str):
-        return ascii(value[:100])
-    return _kind(cast("object", value)) if isinstance(value, dict | list) else json.dumps(value)[:100]
-
-
 def _object(fields: Any, name: str) -> dict[str, Any]:
     if not isinstance(fields, dict):
-        raise InvalidInputError(FieldError(name, f"is {_kind(fields)}; it must be a JSON object"))
+        raise InvalidInputError(FieldError(name, f"is {kind_name(fields)}; it must be a JSON object"))
     return cast("dict[str, Any]", fields)
 
 
@@ -237,16 +224,21 @@ def _read_data(task: dict[str, Any]) -> tuple[TaskData | None, list[FieldError]]
     if given == ["answer"]:
         answer = task["answer"]
         if not isinstance(answer, str) or not answer:
-            return None, [FieldError("answer", f"is {_kind(answer)}; it must be a non-empty string")]
+            return None, [FieldError("answer", f"is {kind_name(answer)}; it must be a non-empty string")]
         problem = _unfit(answer)
         return TaskData("answer", answer), [FieldError("answer", problem)] if problem else []
     payload = task["payload"]
     if not isinstance(payload, dict):
-        return None, [FieldError("payload", f"is {_kind(payload)}; it must be a JSON object")]
+        return None, [FieldError("payload", f"is {kind_name(payload)}; it must be a JSON object")]
     problem = _unfit(payload)
     if problem:
         return None, [FieldError("payload", problem)]
     return TaskData("payload", _compact(payload)), []
+
+
+def _size(data: TaskData) -> int:
+    """Bytes of JSON."""
+    return len(data.text.encode()) if data.kind == "payload" else len(_compact(data.text).encode())
 
 
 def _read_time(task: dict[str, Any]) -> tuple[int | None, list[FieldError]]:
@@ -313,24 +305,6 @@ def nesting(data: Any) -> int:
 
 def _compact(data: Any) -> str:
     return json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-
-
-def _kind(value: object) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "a boolean"
-        case int() | float():
-            return "a number"
-        case "":
-            return "an empty string"
-        case str():
-            return "a string"
-        case list():
-            return "an array"
-        case _:
-            return "an object"
 
 
 def _refuse_constant(name: str) -> None:

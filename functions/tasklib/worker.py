@@ -21,9 +21,11 @@ from typing import Final, NamedTuple, Self, TypeVar
 
 from tasklib import aws, clock
 from tasklib.clock import Deadline
+from tasklib.execution import MAX_ERROR
 from tasklib.messages import Messages
 from tasklib.queue import BadMessageError, DeadLetter, Delivery, Queue, TaskMessage
 from tasklib.retry_policy import RetryPolicy
+from tasklib.secret_parameters import SecretParameters
 from tasklib.store import Change, TaskStore
 from tasklib.task import Decision, Status, Task, Verdict, judge_delivery
 from tasklib.task_processes import Ending, TaskProcess, TaskProcesses, TaskTypesError, TypeTerms
@@ -72,13 +74,14 @@ class _Terms(NamedTuple):
 
     policy: RetryPolicy
     time_limit: int  #: milliseconds
+    secrets: Mapping[str, str]
 
     @classmethod
     def of(cls, stated: TypeTerms, defaults: WorkerSettings) -> Self:
         limit = defaults.time_limit
         if stated.time_limit_seconds is not None:
             limit = min(limit, round(stated.time_limit_seconds * 1000))
-        return cls(defaults.policy.overridden_by(stated.retry), limit)
+        return cls(defaults.policy.overridden_by(stated.retry), limit, stated.secrets)
 
     @property
     def time_needed(self) -> int:
@@ -119,12 +122,14 @@ class Worker:
         task_queue: Queue,
         dead_letter_queue: Queue,
         processes: TaskProcesses,
+        secrets: SecretParameters,
         settings: WorkerSettings,
     ) -> None:
         self.store = store
         self.task_queue = task_queue
         self.dead_letter_queue = dead_letter_queue
         self.processes = processes
+        self.secrets = secrets
         self.settings = settings
         # One thread a task process: whoever has a process can start at once, and is claimed only then.
         self.threads = ThreadPoolExecutor(CONCURRENCY, thread_name_prefix="task")
@@ -376,14 +381,17 @@ class _Batch:
         ending: Ending | None = None
         try:
             data = self._insist(lambda: self._store.load_data(job.task))
+            secrets = self._secrets(job)
             # Slow answers of AWS shorten the attempt, or cost it, but never the time to settle.
             time_limit = min(job.terms.time_limit, self._deadline.remaining() - _SETTLING_TIME)
             if data is None:
                 ending = Ending(error="task data missing", permanent=True)
+            elif isinstance(secrets, Ending):
+                ending = secrets
             elif time_limit <= 0:
                 logger.warning("no time left for a claimed task", extra=_names(job.task))
             else:
-                ending = self._worker.processes.run(process, job.task, data, time_limit / 1000)
+                ending = self._worker.processes.run(process, job.task, data, secrets, time_limit / 1000)
         except aws.AWS_ERRORS as error:
             # Claimed and not run: another worker takes over when the lease ends.
             logger.warning("attempt not settled", extra=_names(job.task) | {"reason": str(error)})
@@ -392,6 +400,16 @@ class _Batch:
         finally:
             self._worker.processes.put_back(process)
             self._ended.put(_Ended(job, ending, round((time.monotonic() - started) * 1000)))
+
+    def _secrets(self, job: _Job) -> dict[str, str] | Ending:
+        """The values of the secrets of a task's type, or the end of an attempt that cannot have them."""
+        if not job.terms.secrets:
+            return {}
+        try:
+            return self._worker.secrets.values(job.terms.secrets)
+        except aws.AWS_ERRORS as error:
+            # Not for the lease to run out: a parameter that is missing or refused is no crash, and may be mended.
+            return Ending(error=f"the secrets of the task's type cannot be read: {error}"[:MAX_ERROR])
 
     def _wait(self, seconds: float | None) -> list[_Ended]:
         """The attempts that have ended since the last call; waits for one, `seconds` or as long as it takes."""
@@ -423,7 +441,7 @@ class _Batch:
         facts |= {"errorMessage": ending.error, "trace": ending.trace}
         if ending.permanent or task.attempts >= policy.max_attempts:
             return _Settlement(job, task.failed(ending.error, keep=keep, now=now), facts)
-        delay = policy.delay(task.attempts)
+        delay = policy.delay(task.attempts, ending.delay_seconds)
         after = task.retrying(ending.error, not_before=now + delay, now=now)
         return _Settlement(job, after, facts | {"retryInMs": delay})
 

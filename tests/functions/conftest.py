@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
 import time
 import uuid
@@ -24,6 +25,7 @@ from tasklib.connections import ConnectionStore
 from tasklib.queue import Delivery, Queue, TaskMessage
 from tasklib.record import data_part, encode, key_of, to_item, with_data
 from tasklib.retry_policy import RetryPolicy
+from tasklib.secret_parameters import SecretParameters
 from tasklib.store import TaskStore
 from tasklib.task import Status, Task, TaskData, created_key
 from tasklib.task_processes import TaskProcesses
@@ -250,6 +252,7 @@ def worker(stack: Stack, processes: TaskProcesses) -> Worker:
         stack.task_queue,
         stack.dead_letter_queue,
         processes,
+        SecretParameters(aws.ssm, os.environ),
         WorkerSettings.from_environment(ENVIRONMENT),
     )
 

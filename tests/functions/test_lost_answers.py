@@ -9,6 +9,7 @@ inside an answer is a loss of its own kind: botocore takes that answer for a goo
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -18,12 +19,14 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ConnectionClosedError
-from tasklib import clock
+from tasklib import aws, clock
 from tasklib.clock import Deadline
 from tasklib.queue import DeadLetter, Delivery, TaskMessage
 from tasklib.record import to_item
+from tasklib.secret_parameters import SecretParameters
 from tasklib.task import CRASHED, Status, Task
 from tasklib.task_processes import TaskProcesses
+from tasklib.task_type import TaskType
 from tasklib.worker import Worker, WorkerSettings
 
 from tests.waiting import wait_for
@@ -78,6 +81,7 @@ def short_worker(stack: Stack, processes: TaskProcesses) -> Worker:
         stack.task_queue,
         stack.dead_letter_queue,
         processes,
+        SecretParameters(aws.ssm, os.environ),
         settings._replace(time_limit=300),
     )
 
@@ -147,7 +151,7 @@ class TestASubmission:
     @pytest.fixture
     def post(self, load: Load, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], int]:
         module = load("submit_tasks")
-        monkeypatch.setattr(module, "_TYPES", {"busy": None})
+        monkeypatch.setattr(module, "_TYPES", {"busy": TaskType("busy", print, {}, None)})
 
         def post(payload: str) -> int:
             body = {"taskId": "t", "type": "busy", "payload": json.loads(payload)}

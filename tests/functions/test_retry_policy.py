@@ -18,6 +18,18 @@ def test_the_jitter_spreads_the_waits() -> None:
     assert max(waits) - min(waits) > 300
 
 
+@given(asked=st.floats(0, 1e7))
+def test_a_wait_that_was_asked_for_is_capped_and_never_cut_short(asked: float) -> None:
+    expected = 1000 * min(30, asked)
+    assert expected <= POLICY.delay(1, asked) <= 1.1 * expected + 1
+
+
+def test_the_jitter_spreads_waits_that_were_asked_for() -> None:
+    waits = [POLICY.delay(1, 10) for _ in range(500)]
+    assert max(waits) - min(waits) > 500
+    assert min(waits) >= 10_000
+
+
 def test_a_type_overrides_what_it_states_and_no_more() -> None:
     policy = POLICY.overridden_by({"max_retries": 0})
     assert (policy.max_attempts, policy.backoff_base_seconds) == (1, 2)

@@ -238,3 +238,45 @@ class TestAnIdempotencyKey:
         assert status == 400
         assert problem["errors"][0]["field"] == "Idempotency-Key"
         assert stack.items() == []
+
+
+INVOICE = {"lines": [{"text": "Pen", "priceCents": 199}]}
+
+
+def test_a_payload_that_fits_its_type_is_kept_as_it_came(stack: Stack, post: Post) -> None:
+    status, task, _ = post({"taskId": "bill", "type": "invoice", "payload": INVOICE})
+    assert (status, task["payload"]) == (202, INVOICE)
+
+
+def test_a_payload_that_does_not_fit_its_type_is_refused_with_all_that_is_wrong(
+    stack: Stack, post: Post
+) -> None:
+    payload = {"lines": [{"text": "", "priceCents": 1.5}], "vat": 7}
+    status, problem, _ = post({"taskId": "no spaces", "type": "invoice", "payload": payload, "runAt": 1})
+    assert status == 400
+    assert [error["field"] for error in problem["errors"]] == [
+        "taskId",
+        "runAt",
+        "payload.vat",
+        "payload.lines[0].text",
+        "payload.lines[0].priceCents",
+    ]
+    assert stack.items() == []
+
+
+def test_a_type_with_a_payload_takes_no_answer(stack: Stack, post: Post) -> None:
+    status, problem, _ = post({"type": "invoice", "answer": "42"})
+    assert (status, [error["field"] for error in problem["errors"]]) == (400, ["answer"])
+    assert stack.items() == []
+
+
+def test_more_than_fifty_errors_of_a_payload_are_counted(stack: Stack, post: Post) -> None:
+    status, problem, _ = post({"type": "invoice", "payload": {"lines": [1] * 500}})
+    assert status == 400
+    assert len(problem["errors"]) == 51
+    assert problem["errors"][-1] == {"field": "body", "message": "has 450 more errors"}
+
+
+def test_a_payload_that_is_too_large_is_not_looked_into(stack: Stack, post: Post) -> None:
+    status, problem, _ = post({"type": "invoice", "payload": {"lines": [1] * 140_000}})
+    assert (status, len(problem["errors"])) == (413, 1)

@@ -101,6 +101,13 @@ def test_a_bad_frame_is_answered_with_what_is_wrong(
     assert subscriptions(stack) == {}
 
 
+def test_the_answer_to_a_bad_frame_fits_into_one(say: Say) -> None:
+    names = {f"{number}{chr(0x1F4A5)}": 1 for number in range(900)}
+    answer = say({"action": "ping", **names})
+    assert answer["problem"]["errors"][-1]["message"] == "has 890 more errors"
+    assert len(json.dumps(answer)) < 8_000
+
+
 def test_without_an_answer_of_aws_the_client_may_ask_again(stack: Stack, say: Say, wire: Wire) -> None:
     wire.refuse("PutItem", code="InternalServerError", times=FOREVER)
     problem = say({"action": "subscribe"})["problem"]

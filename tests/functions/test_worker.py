@@ -11,10 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
-from tasklib import clock
+from tasklib import aws, clock
 from tasklib.clock import Deadline
 from tasklib.record import to_item
+from tasklib.secret_parameters import SecretParameters
 from tasklib.task import Status, Task, TaskData
 from tasklib.task_processes import Ending, TaskProcess, TaskProcesses
 from tasklib.worker import Worker, WorkerSettings
@@ -41,7 +43,7 @@ def run(processes: TaskProcesses, task_type: str, data: TaskData) -> tuple[TaskP
     """One attempt of a task of this type, with the process that it ran in."""
     process = processes.take()
     try:
-        return process, processes.run(process, a_task("t", task_type), data, 5)
+        return process, processes.run(process, a_task("t", task_type), data, {}, 5)
     finally:
         processes.put_back(process)
 
@@ -131,6 +133,24 @@ class TestAnAttempt:
         assert (record.status, record.attempts) == (Status.FAILED, 1)
         assert record.error_message == "PermanentError: no use"
         assert len(stack.letters()) == 1
+
+    @pytest.mark.parametrize(("asked", "least", "most"), [(30, 30_000, 33_000), (9_999, 900_000, 990_000)])
+    def test_may_ask_for_the_delay_up_to_the_longest_backoff(
+        self, stack: Stack, worker: Worker, deadline: Deadline, asked: int, least: int, most: int
+    ) -> None:
+        before = clock.now()
+        worker.work_off(stack.deliver(stack.submit("t", "patient", payload(seconds=asked))), deadline)
+        record = stack.record("t")
+        assert (record.status, record.attempts) == (Status.RETRYING, 1)
+        assert record.error_message == "RetryLaterError: not now"
+        assert least <= (record.not_before or 0) - before <= most + clock.now() - before
+
+    def test_that_asks_for_a_delay_gets_no_attempt_more(
+        self, stack: Stack, worker: Worker, deadline: Deadline
+    ) -> None:
+        task = stack.submit("t", "patient", payload(seconds=30), attempts=2)
+        assert worker.work_off(stack.deliver(task), deadline) == []
+        assert stack.record("t").status is Status.FAILED
 
     def test_runs_under_what_its_type_states(self, stack: Stack, worker: Worker, deadline: Deadline) -> None:
         before = clock.now()
@@ -241,6 +261,7 @@ class TestATimeLimit:
             stack.task_queue,
             stack.dead_letter_queue,
             processes,
+            SecretParameters(aws.ssm, os.environ),
             WorkerSettings.from_environment(ENVIRONMENT | {"WORKER_TIMEOUT_SECONDS": "6"}),
         )
         # Of its second, and the three to settle, half a second is gone when it is claimed.
@@ -519,3 +540,59 @@ class TestADelivery:
         assert (record.status, record.attempts) == (Status.FAILED, 0)
         assert record.error_message == "unknown task type 'gone'"
         assert len(stack.letters()) == 1
+
+
+class TestSecretsOfAType:
+    @pytest.fixture
+    def parameter(self, stack: Stack, monkeypatch: pytest.MonkeyPatch) -> str:
+        """The name of the parameter of the type `secretive`, which is not there yet."""
+        name = f"/{stack.table}/secret"
+        monkeypatch.setenv("SAMPLE_SECRET_PARAMETER", name)
+        return name
+
+    def test_reach_its_function_and_nothing_else(
+        self, stack: Stack, worker: Worker, deadline: Deadline, parameter: str
+    ) -> None:
+        boto3.client("ssm").put_parameter(Name=parameter, Value="s3cret", Type="SecureString")
+        worker.work_off(stack.deliver(stack.submit("t", "secretive"), stack.submit("u", "echo")), deadline)
+        assert json.loads(stack.record("t").result or "") == ["key", 6]
+        assert stack.record("u").status is Status.COMPLETED
+        assert "s3cret" not in str(stack.items())
+
+    def test_are_absent_where_the_stack_configures_none(
+        self, stack: Stack, worker: Worker, deadline: Deadline
+    ) -> None:
+        worker.work_off(stack.deliver(stack.submit("t", "secretive")), deadline)
+        assert stack.record("t").result == "[]"
+
+    @pytest.mark.usefixtures("parameter")
+    def test_that_cannot_be_read_fail_the_attempt_for_now(
+        self, stack: Stack, worker: Worker, deadline: Deadline
+    ) -> None:
+        deliveries = stack.deliver(stack.submit("t", "secretive"))
+        assert worker.work_off(deliveries, deadline) == [deliveries[0].message_id]
+        record = stack.record("t")
+        assert (record.status, record.attempts) == (Status.RETRYING, 1)
+        assert record.error_message is not None
+        assert record.error_message.startswith(
+            "the secrets of the task's type cannot be read: An error occurred"
+        )
+        assert "ParameterNotFound" in record.error_message
+
+    @pytest.mark.usefixtures("parameter")
+    def test_that_can_never_be_read_fail_the_task_in_the_end(
+        self, stack: Stack, worker: Worker, deadline: Deadline
+    ) -> None:
+        assert worker.work_off(stack.deliver(stack.submit("t", "secretive", attempts=2)), deadline) == []
+        assert stack.record("t").status is Status.FAILED
+        assert len(stack.letters()) == 1
+
+    def test_of_other_types_cost_nothing(
+        self, stack: Stack, worker: Worker, deadline: Deadline, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def none(_: object) -> dict[str, str]:
+            raise AssertionError("there are no secrets to read")
+
+        monkeypatch.setattr(worker.secrets, "values", none)
+        worker.work_off(stack.deliver(stack.submit("t")), deadline)
+        assert stack.record("t").status is Status.COMPLETED

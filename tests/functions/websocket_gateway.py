@@ -26,7 +26,7 @@ class WebSocketGateway:
         self.failing: set[str] = set()
         self.slow: set[str] = set()
         self._let_go = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
@@ -69,6 +69,12 @@ class WebSocketGateway:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    """Takes as many connections at once as a gateway does: where the queue of new ones is full, they wait a second."""
+
+    request_queue_size = 256
 
 
 def _handler(gateway: WebSocketGateway) -> type[BaseHTTPRequestHandler]:

@@ -1,7 +1,8 @@
 """Evaluates __main__.py with Pulumi's mocks and prints, as JSON, everything that it declared.
 
-A process can evaluate one program once, so this is a script: it reads ``{"stack", "config", "preview"}`` as JSON from
-its standard input. As a preview of a new stack, only what the program itself passes in is known, as on AWS.
+A process can evaluate one program once, so this is a script: it reads ``{"stack", "config", "secrets", "preview",
+"root"}`` as JSON from its standard input. As a preview of a new stack, only what the program itself passes in is known,
+as on AWS.
 """
 
 import asyncio
@@ -15,7 +16,6 @@ import pulumi
 from pulumi.runtime.mocks import MockMonitor
 from pulumi.runtime.stack import run_pulumi_func
 
-ROOT = Path(__file__).resolve().parents[2]
 PROJECT = "tasks"
 REGION, ACCOUNT = "eu-north-1", "123456789012"
 INVOKE_ARN = f"arn:aws:apigateway:{REGION}:lambda:path/2015-03-31/functions/{{}}/invocations"
@@ -30,6 +30,7 @@ COMPUTED = {
         "arn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{{name}}",
         "url": f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{{name}}",
     },
+    "aws:ssm/parameter:Parameter": {"arn": f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter{{name}}"},
     "aws:iam/role:Role": {"arn": f"arn:aws:iam::{ACCOUNT}:role/{{name}}"},
     "aws:cloudwatch/logGroup:LogGroup": {"arn": f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{{name}}"},
     "aws:lambda/function:Function": {
@@ -82,6 +83,7 @@ class Recorder(MockMonitor):
     def RegisterResource(self, request: Any) -> Any:
         response = super().RegisterResource(request)
         if request.type != "pulumi:pulumi:Stack":
+            inputs = pulumi.runtime.rpc.deserialize_properties(request.object, keep_unknowns=True)
             self.declared.append(
                 {
                     "urn": response.urn,
@@ -90,18 +92,18 @@ class Recorder(MockMonitor):
                     "parent": request.parent,
                     "protect": request.protect,
                     "dependencies": sorted(request.dependencies),
-                    "inputs": json.loads(json.dumps(_inputs(request.object), default=repr)),
+                    "inputs": json.loads(json.dumps(_plain(inputs), default=repr)),
+                    "secrets": sorted(
+                        name for name in inputs if pulumi.runtime.rpc.is_rpc_secret(inputs[name])
+                    ),
                 }
             )
         return response
 
 
-def _inputs(properties: Any) -> Any:
-    return _plain(pulumi.runtime.rpc.deserialize_properties(properties, keep_unknowns=True))
-
-
 def _plain(value: Any) -> Any:
-    """A value as JSON can hold it: whole floats as integers, archives as their path, unknowns as text."""
+    """A value as JSON can hold it: whole floats as integers, archives as their path, unknowns as text, secrets bare."""
+    value = pulumi.runtime.rpc.unwrap_rpc_secret(value)
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in cast("dict[str, Any]", value).items()}
     if isinstance(value, list):
@@ -119,22 +121,23 @@ async def _known(output: pulumi.Output[Any]) -> Any:
     return await output.future() if await output.is_known() else "<unknown>"
 
 
-def _run_program() -> None:
-    runpy.run_path(str(ROOT / "__main__.py"), run_name="__main__")
-
-
 def main() -> None:
     request = json.load(sys.stdin)
+    root = Path(request["root"])
+
+    def run_program() -> None:
+        runpy.run_path(str(root / "__main__.py"), run_name="__main__")
+
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    pulumi.runtime.set_all_config(request["config"], request.get("secrets", []))
+    pulumi.runtime.set_all_config(request["config"], request["secrets"])
     monitor = Recorder(Cloud(request["preview"]))
     pulumi.runtime.set_mocks(
         monitor.mocks, project=PROJECT, stack=request["stack"], preview=request["preview"], monitor=monitor
     )
-    sys.path.insert(0, str(ROOT))
+    sys.path.insert(0, str(root))
     try:
-        loop.run_until_complete(run_pulumi_func(_run_program))
+        loop.run_until_complete(run_pulumi_func(run_program))
         stack = cast("pulumi.runtime.stack.Stack", pulumi.runtime.get_root_resource())
         outputs = {name: loop.run_until_complete(_known(output)) for name, output in stack.outputs.items()}
         result = {"resources": monitor.declared, "outputs": outputs}

@@ -22,7 +22,7 @@ class Program:
     """What one evaluation declared.
 
     Attributes:
-        resources: Every resource: urn, type, name, parent, protect, dependencies and inputs.
+        resources: Every resource: urn, type, name, parent, protect, dependencies, inputs and which of them are secrets.
         outputs: The stack's outputs; ``<unknown>`` in a preview of what AWS computes.
         error: The message for the user if the program ended itself.
         config: The configuration that it was given, as strings by key.
@@ -69,18 +69,31 @@ def config_of(stack: str, overrides: Mapping[str, str] | None = None) -> dict[st
 
 def evaluate(stack: str, *, preview: bool = False, **overrides: str) -> Program:
     """Evaluate the program for a stack, once for all tests that ask for the same."""
-    return _evaluate(stack, preview, tuple(sorted(overrides.items())))
+    return _evaluate(ROOT, stack, preview, tuple(sorted(overrides.items())))
+
+
+def evaluate_in(root: Path, stack: str) -> Program:
+    """Evaluate another copy of the program for a stack."""
+    return _evaluate(root, stack, False, ())
 
 
 @functools.cache
-def _evaluate(stack: str, preview: bool, overrides: tuple[tuple[str, str], ...]) -> Program:
+def _evaluate(root: Path, stack: str, preview: bool, overrides: tuple[tuple[str, str], ...]) -> Program:
     config = config_of(stack, dict(overrides))
+    request = {
+        "stack": stack,
+        "preview": preview,
+        "config": config,
+        # Those that the CLI would have decrypted. A secret has no default, so it cannot be declared.
+        "secrets": [key for key in config if key.removeprefix("tasks:") not in declared_config()],
+        "root": str(root),
+    }
     done = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("evaluation.py"))],
-        input=json.dumps({"stack": stack, "preview": preview, "config": config}),
+        input=json.dumps(request),
         capture_output=True,
         text=True,
-        cwd=ROOT,
+        cwd=root,
         check=False,
     )
     assert done.returncode == 0, done.stderr

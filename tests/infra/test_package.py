@@ -323,6 +323,59 @@ def test_what_the_runtime_brings_is_refused(project: Path, name: str) -> None:
         package.build(project)
 
 
+def declare(project: Path, *packages: str, name: str = "cats") -> None:
+    """A task type that needs these packages."""
+    folder = project / "functions" / "task_types"
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}.py").write_text(
+        f'@task_type("{name}", packages={packages!r})\ndef work(data, attempt): ...\n'
+    )
+
+
+def required(project: Path) -> str:
+    """The only requirement of a project, on one line, which it is no more."""
+    requirements = project / "functions" / "requirements.txt"
+    text = requirements.read_text()
+    requirements.write_text("")
+    return " ".join(text.partition("#")[0].replace("\\\n", " ").split())
+
+
+def test_packages_of_task_types_are_packed_once(project: Path, index: Path) -> None:
+    require(project, index, {"quick.py": "x = 1\n"})
+    line = required(project)
+    declare(project, line)
+    declare(project, line.replace("quick", "Quick"), name="dogs")
+    with zipfile.ZipFile(built(project)) as file:
+        assert "quick.py" in file.namelist()
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("quick", "'quick' is not allowed: every line is name==version --hash=sha256:..."),
+        (f"Boto3==1.0 --hash=sha256:{'0' * 64}", "boto3 is not allowed: the Lambda runtime brings it"),
+        (
+            f"quick==2.0 --hash=sha256:{'0' * 64}",
+            "quick==2.0 is not allowed: functions/requirements.txt has another version or hash of it, quick==1.0",
+        ),
+    ],
+)
+def test_packages_of_task_types_are_checked_alike(project: Path, line: str, problem: str) -> None:
+    require(project, fetched(project), {"quick.py": ""})
+    declare(project, line)
+    with pytest.raises(pulumi.RunError) as raised:
+        package.build(project)
+    assert str(raised.value) == f"functions/task_types/cats.py: {problem}"
+
+
+def test_a_package_of_a_task_type_that_is_not_pure_is_refused_by_name(project: Path, index: Path) -> None:
+    wheel = require(project, fetched(project), {"quick.py": "", "quick.so": ""})
+    declare(project, required(project))
+    with pytest.raises(pulumi.RunError) as raised:
+        package.build(project)
+    assert str(raised.value) == NOT_PURE.format(wheel.name).replace("requirements.txt", "task_types/cats.py")
+
+
 def test_two_files_with_one_name_are_refused(project: Path) -> None:
     require(project, fetched(project), {"hello.py": ""})
     with pytest.raises(pulumi.RunError, match=r"two files of the package want to be hello\.py"):

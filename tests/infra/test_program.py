@@ -1,13 +1,15 @@
 """What the program declares for each stack of the repository."""
 
 import json
+import shutil
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.infra.stacks import ROOT, STACKS, Program, evaluate
+from tests.infra.stacks import ROOT, STACKS, Program, evaluate, evaluate_in
 
 pytestmark = pytest.mark.xdist_group("infra")
 
@@ -19,6 +21,7 @@ EVENT_SOURCE = "lambda/eventSourceMapping:EventSourceMapping"
 PERMISSION = "lambda/permission:Permission"
 ROLE = "iam/role:Role"
 POLICY = "iam/rolePolicy:RolePolicy"
+PARAMETER = "ssm/parameter:Parameter"
 LOG_GROUP = "cloudwatch/logGroup:LogGroup"
 API = "apigatewayv2/api:Api"
 ROUTE = "apigatewayv2/route:Route"
@@ -32,6 +35,7 @@ FUNCTIONS = (
     *("submit-tasks", "read-tasks", "retry-tasks", "process-tasks", "sweep-tasks", "monitor-dlq"),
     "cancel-tasks",
     *("notify-clients", "track-connections", "dashboard"),
+    "describe-api",
 )
 QUEUES = ("task-queue", "dead-letter-queue", "untold-updates")
 LIVE_URL = "wss://live-api-id.execute-api.eu-north-1.amazonaws.com/live"
@@ -204,6 +208,7 @@ def test_time_and_memory(program: Program) -> None:
         "notify-clients": (30, 512),
         "track-connections": (10, 512),
         "dashboard": (10, 512),
+        "describe-api": (10, 512),
     }
 
 
@@ -261,6 +266,8 @@ def test_environment_carries_the_settings(program: Program, stack: str) -> None:
             "WORKER_TIMEOUT_SECONDS": "30",
             "VISIBILITY_TIMEOUT_SECONDS": "180",
             "TASK_RETENTION_DAYS": config["taskRetentionDays"],
+            "WEBHOOK_ALLOWED_HOSTS": "[]",
+            "WEBHOOK_ALLOWED_NETWORKS": '["public"]',
         },
         "monitor-dlq": {
             **table,
@@ -274,6 +281,7 @@ def test_environment_carries_the_settings(program: Program, stack: str) -> None:
         },
         "track-connections": {"CONNECTIONS_TABLE": connections},
         "dashboard": {"WEBSOCKET_URL": LIVE_URL},
+        "describe-api": {},
     }
     assert own.keys() == set(FUNCTIONS)
     for name, variables in own.items():
@@ -345,6 +353,7 @@ def test_each_role_allows_exactly_what_its_function_does(program: Program, stack
         "cancel-tasks": {table: {"dynamodb:GetItem", "dynamodb:PartiQLUpdate"}},
         "track-connections": {connections: {"dynamodb:PutItem", "dynamodb:DeleteItem"}},
         "dashboard": {},
+        "describe-api": {},
     }
     assert own.keys() == set(FUNCTIONS)
     for name, grants in own.items():
@@ -491,6 +500,7 @@ def test_routes_call_their_functions(program: Program, stack: str) -> None:
     assert live["integrationUri"].split("/")[-2] == f"tasks-{stack}-track-connections"
     assert routes == {
         "GET /": page,
+        "GET /openapi.json": f"tasks-{stack}-describe-api",
         "POST /live": page,
         "POST /tasks": f"tasks-{stack}-submit-tasks",
         "POST /tasks/batch": f"tasks-{stack}-submit-tasks",
@@ -518,6 +528,7 @@ def test_each_route_may_call_its_function_and_no_other_caller_may(program: Progr
         f"{live}$default": track,
         f"{live}$disconnect": track,
         "GET/": f"tasks-{stack}-dashboard",
+        "GET/openapi.json": f"tasks-{stack}-describe-api",
         "POST/live": f"tasks-{stack}-dashboard",
         "POST/tasks": f"tasks-{stack}-submit-tasks",
         "POST/tasks/batch": f"tasks-{stack}-submit-tasks",
@@ -622,6 +633,7 @@ def test_settings_reach_what_they_configure() -> None:
         "notify-clients",
         "track-connections",
         "dashboard",
+        "describe-api",
     }
     assert all(f["inputs"]["architectures"] == ["x86_64"] for f in program.of_type(FUNCTION))
     assert queue["messageRetentionSeconds"] == 3 * 24 * 60 * 60
@@ -635,6 +647,83 @@ def test_settings_reach_what_they_configure() -> None:
     assert cors["allowOrigins"] == ["https://a.example", "http://localhost:5173"]
     assert "allowCredentials" not in cors
     assert set(cors["allowMethods"]) == {"DELETE", "GET", "POST"}
+
+
+# The secret of webhooks
+
+#: Two secrets, as while one replaces the other.
+SECRETS = f"whsec_{'MfKQ' * 8} whsec_{'C2FV' * 16}"
+
+
+def with_secret(*, preview: bool = False) -> Program:
+    return evaluate("prod", preview=preview, webhookSecret=SECRETS, webhookAllowedHosts='["*.example.com"]')
+
+
+@pytest.mark.parametrize("preview", [False, True])
+def test_the_webhook_secret_is_an_encrypted_parameter_and_nowhere_else(preview: bool) -> None:
+    program = with_secret(preview=preview)
+    [parameter] = program.of_type(PARAMETER)
+    assert parameter["inputs"] == {
+        "name": "/tasks-prod/webhook-secret",
+        "type": "SecureString",
+        "value": SECRETS,
+        "description": "What the task type webhook signs its deliveries with",
+        "tags": {"project": "tasks", "stack": "prod"},
+    }
+    assert parameter["secrets"] == ["value"]
+    others = [resource for resource in program.resources if resource is not parameter]
+    assert "whsec_" not in json.dumps([others, program.outputs])
+    holders = [
+        function["name"]
+        for function in program.of_type(FUNCTION)
+        if "WEBHOOK_SECRET_PARAMETER" in function["inputs"]["environment"]["variables"]
+    ]
+    assert holders == ["process-tasks"]
+    variables = program.inputs(FUNCTION, "process-tasks")["environment"]["variables"]
+    assert variables["WEBHOOK_SECRET_PARAMETER"] == "/tasks-prod/webhook-secret"
+    assert variables["WEBHOOK_ALLOWED_HOSTS"] == '["*.example.com"]'
+
+
+def test_the_worker_alone_may_read_the_webhook_secret() -> None:
+    program = with_secret()
+    arn = ARN.format("ssm", "parameter/tasks-prod/webhook-secret")
+    rights = {name: granted(program, name).get(arn) for name in FUNCTIONS}
+    assert {name: actions for name, actions in rights.items() if actions} == {
+        "process-tasks": {"ssm:GetParameter"}
+    }
+
+
+def test_without_a_webhook_secret_there_is_no_parameter(program: Program) -> None:
+    assert program.of_type(PARAMETER) == []
+
+
+# What task types ask for
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """The program somewhere else, to add task types to."""
+    shutil.copytree(ROOT / "functions", tmp_path / "functions", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "infra", tmp_path / "infra", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "build" / "wheels", tmp_path / "build" / "wheels")
+    shutil.copy(ROOT / "__main__.py", tmp_path)
+    return tmp_path
+
+
+def test_grants_of_task_types_are_the_workers(copy: Path) -> None:
+    (copy / "functions" / "task_types" / "cats.py").write_text(
+        '@task_type("cats", grants={"s3:GetObject": ["arn:{partition}:s3:::{prefix}-cats/*"],\n'
+        '    "sns:Publish": ("arn:{partition}:sns:{region}:{account}:cats",)})\n'
+        "def cats(data, attempt): ...\n"
+    )
+    program, plain = evaluate_in(copy, "dev"), evaluate("dev")
+    assert program.error is None
+    for name in FUNCTIONS:
+        more = {
+            "arn:aws:s3:::tasks-dev-cats/*": {"s3:GetObject"},
+            "arn:aws:sns:eu-north-1:123456789012:cats": {"sns:Publish"},
+        }
+        assert granted(program, name) == granted(plain, name) | (more if name == "process-tasks" else {})
 
 
 def test_preview_of_a_new_stack_declares_the_same_with_unknown_outputs() -> None:

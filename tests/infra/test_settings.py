@@ -1,5 +1,6 @@
 """The configuration: what Pulumi.yaml declares, what is allowed, and what a person is told."""
 
+import base64
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from tasklib import outbound
 
 from infra import settings
 from infra.task_types import DeclaredTaskType
@@ -22,6 +24,7 @@ KEYS = {
     *("workerTimeoutSeconds", "apiThrottleRate", "apiThrottleBurst", "corsOrigins", "listShards"),
     *("taskRetentionDays", "logRetentionDays", "protectData", "architecture", "apiMemoryMb", "snapStart"),
     *("apiProvisionedConcurrency", "workerProvisionedConcurrency"),
+    *("webhookAllowedHosts", "webhookAllowedNetworks"),
 }
 PYTHON_TYPES = {"integer": int, "string": str, "boolean": bool, "array": list}
 
@@ -69,7 +72,7 @@ def test_every_key_is_declared_with_type_description_and_default() -> None:
         assert len(entry["description"]) > 20, key
         # To Python a boolean is an integer, to the CLI it is not.
         assert type(entry["default"]) is PYTHON_TYPES[entry["type"]], key
-    assert declared["corsOrigins"]["items"] == {"type": "string"}
+        assert entry["type"] != "array" or entry["items"] == {"type": "string"}, key
 
 
 @pytest.mark.parametrize("stack", STACKS)
@@ -148,6 +151,21 @@ def test_stacks_differ_as_designed() -> None:
         ("corsOrigins", '["*", "https://a.example"]'),
         ("corsOrigins", "[1]"),
         ("corsOrigins", "{}"),
+        ("webhookAllowedHosts", "hooks.example.com"),
+        ("webhookAllowedHosts", "{}"),
+        ("webhookAllowedHosts", "[1]"),
+        ("webhookAllowedHosts", '[""]'),
+        ("webhookAllowedHosts", '["*"]'),
+        ("webhookAllowedHosts", '["hooks.*.com"]'),
+        ("webhookAllowedHosts", '["https://hooks.example.com"]'),
+        ("webhookAllowedHosts", '["hooks.example.com:443"]'),
+        ("webhookAllowedHosts", '["hooks.example.com", "a..b"]'),
+        ("webhookAllowedNetworks", "public"),
+        ("webhookAllowedNetworks", '["private"]'),
+        ("webhookAllowedNetworks", '["10.0.0.1"]'),
+        ("webhookAllowedNetworks", '["10.0.0.1/8"]'),
+        ("webhookAllowedNetworks", '["10.0.0.0/33"]'),
+        ("webhookAllowedNetworks", '["public", 1]'),
         ("listShards", "0"),
         ("taskRetentionDays", "-1"),
         ("logRetentionDays", "8"),
@@ -179,6 +197,12 @@ def test_a_wrong_value_is_named_with_what_is_allowed(key: str, value: str) -> No
         ("dlqMonitorSchedule", "cron(15 10 ? * 6L 2026-2030)"),
         ("corsOrigins", '["*"]'),
         ("corsOrigins", '["http://localhost:5173", "https://*"]'),
+        (
+            "webhookAllowedHosts",
+            '["hooks.example.com", "*.example.org", "xn--bcher-kva.example", "localhost"]',
+        ),
+        ("webhookAllowedNetworks", "[]"),
+        ("webhookAllowedNetworks", '["10.0.0.0/8", "fd00::/8", "127.0.0.1/32", "public"]'),
         ("workerMaxConcurrency", "2"),
         ("visibilityTimeoutSeconds", "30"),
         ("architecture", "x86_64"),
@@ -233,6 +257,63 @@ def test_secrets_are_not_shown() -> None:
         "maxRetries: [secret]; allowed: a whole number from 0 to 100",
         "passphrase: not a key of this project",
     ]
+
+
+def signing_secret(size: int, byte: int = 7) -> str:
+    """A secret for webhooks with a key of so many bytes."""
+    return f"whsec_{base64.b64encode(bytes([byte]) * size).decode()}"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [signing_secret(24), signing_secret(64), f"{signing_secret(32)} {signing_secret(32, 8)}"],
+    ids=["short", "long", "two"],
+)
+def test_a_webhook_secret_is_taken(value: str) -> None:
+    loaded = load({"webhookSecret": value}, secret=["webhookSecret"])
+    assert loaded.webhooks.secret == value
+    assert "whsec_" not in repr(loaded)
+
+
+def test_a_webhook_secret_is_optional_and_undeclared() -> None:
+    assert load({}).webhooks.secret is None
+    assert "webhookSecret" not in declared_config()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "hunter2",
+        "whsec_",
+        "whsec_hunter2",
+        signing_secret(32).removeprefix("whsec_"),
+        signing_secret(23),
+        signing_secret(65),
+        " ".join([signing_secret(32)] * 3),
+        f" {signing_secret(32)}",
+    ],
+)
+def test_a_wrong_webhook_secret_is_named_and_not_shown(value: str) -> None:
+    assert problems({"webhookSecret": value}, secret=["webhookSecret"]) == [
+        "webhookSecret: [secret]; allowed: whsec_ and 24 to 64 bytes in Base64, or two of them with a space between"
+    ]
+
+
+def test_a_webhook_secret_in_plain_text_is_refused_and_not_shown() -> None:
+    assert problems({"webhookSecret": signing_secret(32)}) == [
+        "webhookSecret: [plain text]; allowed: a secret, set with pulumi config set --secret webhookSecret"
+    ]
+
+
+@given(hosts=st.lists(st.text("aB.*-_1:/ü", max_size=8) | st.just("*.a.example")))
+def test_hosts_that_are_taken_are_taken_by_the_function(hosts: list[str]) -> None:
+    try:
+        taken = load({"webhookAllowedHosts": json.dumps(hosts)}).webhooks.allowed_hosts
+    except pulumi.RunError:
+        return
+    rules = outbound.Rules.from_environment({"WEBHOOK_ALLOWED_HOSTS": json.dumps(taken)})
+    assert rules.hosts == tuple(hosts)
 
 
 def test_a_stack_name_that_aws_would_refuse_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,5 +58,63 @@ def test_every_place_that_cannot_be_read_is_named(folder: Path, tmp_path: Path) 
     ]
 
 
+def test_what_a_type_needs_is_read(folder: Path, tmp_path: Path) -> None:
+    (folder / "cats.py").write_text(
+        '@task_type("cats", secrets={"key": "CATS_KEY_PARAMETER"}, packages=["quick==1.0 --hash=sha256:00"],\n'
+        '    grants={"s3:GetObject": ["arn:{partition}:s3:::cats/*"], "sns:Publish": ("arn:aws:sns:::a",)})\n'
+        "def cats(data, attempt): ...\n"
+    )
+    (cats,) = declared(tmp_path)
+    assert cats.secrets == {"key": "CATS_KEY_PARAMETER"}
+    assert cats.packages == ("quick==1.0 --hash=sha256:00",)
+    assert cats.grants == {
+        "s3:GetObject": ("arn:{partition}:s3:::cats/*",),
+        "sns:Publish": ("arn:aws:sns:::a",),
+    }
+
+
+@pytest.mark.parametrize(
+    ("argument", "problem"),
+    [
+        ("secrets=SECRETS", "secrets of 'a' must be a literal dict of names and environment variables"),
+        ('secrets=["KEY"]', "secrets of 'a' must be a literal dict of names and environment variables"),
+        ('secrets={"key": "a-b"}', "secrets of 'a': 'a-b' is no name of an environment variable"),
+        ('packages="quick"', "packages of 'a' must be a literal list of strings"),
+        ("packages=[quick]", "packages of 'a' must be a literal list of strings"),
+        ("packages=[1]", "packages of 'a' must be a literal list of strings"),
+        ("grants=[]", "grants of 'a' must be a literal dict of IAM actions, each with a list of ARNs"),
+        ('grants={"s3:*": ["arn:a"]}', "grants of 'a': action 's3:*' is a wildcard; name each action"),
+        ('grants={"*": ["arn:a"]}', "grants of 'a': action '*' is a wildcard; name each action"),
+        ('grants={"s3:Get?": ["arn:a"]}', "grants of 'a': action 's3:Get?' is a wildcard; name each action"),
+        (
+            'grants={"GetObject": ["arn:a"]}',
+            "grants of 'a': action 'GetObject' is not like s3:GetObject; name each action",
+        ),
+        ('grants={"s3:GetObject": "arn:a"}', "grants of 'a': action 's3:GetObject' has no list of ARNs"),
+        ('grants={"s3:GetObject": []}', "grants of 'a': action 's3:GetObject' has no list of ARNs"),
+        (
+            'grants={"s3:GetObject": ["*"]}',
+            "grants of 'a': resource '*' of s3:GetObject does not start with arn:",
+        ),
+        *(
+            (
+                f'grants={{"s3:GetObject": ["{arn}"]}}',
+                f"grants of 'a': resource '{arn}' of s3:GetObject has other braces than {{partition}}, {{region}}, "
+                "{account}, {prefix}",
+            )
+            for arn in ("arn:{stage}", "arn:{}", "arn:{region", "arn:{region!r}", "arn:{{region}}")
+        ),
+    ],
+)
+def test_what_a_type_cannot_need_is_named(folder: Path, tmp_path: Path, argument: str, problem: str) -> None:
+    (folder / "a.py").write_text(f'@task_type("a", {argument})\ndef a(data, attempt): ...')
+    with pytest.raises(pulumi.RunError) as raised:
+        declared(tmp_path)
+    assert str(raised.value).splitlines() == [
+        "Wrong task types:",
+        f"  functions/task_types/a.py:1: {problem}",
+    ]
+
+
 def test_the_types_of_this_project_can_be_read() -> None:
     assert "simulate" in {task_type.name for task_type in declared(ROOT)}

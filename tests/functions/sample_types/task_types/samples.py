@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tasklib.task_type import Attempt, PermanentError, task_type
+from tasklib.task_type import Attempt, PermanentError, RetryLaterError, task_type
 
 
 def note(data: Any, attempt: Attempt, what: str) -> None:
@@ -43,6 +43,16 @@ def stubborn(data: Any, attempt: Attempt) -> None:
 @task_type("hopeless")
 def hopeless(data: Any, attempt: Attempt) -> None:
     raise PermanentError("no use")
+
+
+@task_type("patient")
+def patient(data: Any, attempt: Attempt) -> None:
+    raise RetryLaterError("not now", data["seconds"])
+
+
+@task_type("secretive", secrets={"key": "SAMPLE_SECRET_PARAMETER"})
+def secretive(data: Any, attempt: Attempt) -> list[Any]:
+    return [fact for name, value in attempt.secrets.items() for fact in (name, len(value))]
 
 
 @task_type("endless", time_limit_seconds=0.5)

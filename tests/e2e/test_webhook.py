@@ -1,0 +1,264 @@
+"""Webhooks from end to end: a real receiver that fails, is slow and redirects to where nobody may go."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Final
+
+import pytest
+
+from tests.waiting import wait_for
+
+from .conftest import FINISHED, REPOSITORY, LocalStack
+
+pytestmark = pytest.mark.xdist_group("webhook")
+
+COUNT: Final = 200
+KEY: Final = bytes(range(32))
+SECRET: Final = f"whsec_{base64.b64encode(KEY).decode()}"
+ATTEMPTS: Final = 3
+METADATA: Final = "http://169.254.169.254/latest/meta-data/"
+
+_MAIN = "import sys, pathlib, local.cli; sys.exit(local.cli.main(sys.argv[2:], pathlib.Path(sys.argv[1])))"
+
+#: The project's program, told that the value of one key is a secret, as the Pulumi CLI tells it.
+_PROGRAM = f"""
+import runpy, sys
+from pulumi.runtime import config
+sys.path.insert(0, {str(REPOSITORY)!r})
+config.set_all_config(dict(config.CONFIG.get()), ["tasks:webhookSecret"])
+runpy.run_path({str(REPOSITORY / "__main__.py")!r}, run_name="__main__")
+"""
+
+
+@dataclass
+class Request:
+    """A delivery as it came, and what was answered: `ok`, `busy`, `slow` or where it was sent on to."""
+
+    headers: dict[str, str]
+    body: bytes
+    answered: str
+
+
+@dataclass
+class Receiver:
+    """Takes deliveries to `/<what it may do>/<task>`; the dice are loaded, so each run of the test is the same."""
+
+    elsewhere: tuple[str, ...]
+    requests: dict[str, list[Request]] = field(default_factory=dict[str, list[Request]])
+
+    def __post_init__(self) -> None:
+        receiver = self
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                _, kind, task_id = self.path.split("/")
+                body = self.rfile.read(int(self.headers["content-length"]))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                with suppress(OSError):
+                    self._answer(receiver.receive(kind, task_id, headers, body))
+
+            def _answer(self, answered: str) -> None:
+                if answered == "slow":
+                    receiver.wait(2)
+                redirects = answered.startswith("http")
+                self.send_response({"busy": 503}.get(answered, 307 if redirects else 200))
+                if redirects:
+                    self.send_header("location", answered)
+                self.send_header("content-length", "6")
+                self.end_headers()
+                self.wfile.write(b"thanks")
+
+            def log_message(self, format: str, *args: Any) -> None:
+                """Says nothing."""
+
+        class Server(ThreadingHTTPServer):
+            request_queue_size = 256
+            daemon_threads = True
+
+        self._server = Server(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def receive(self, kind: str, task_id: str, headers: dict[str, str], body: bytes) -> str:
+        """Keeps a request and says what becomes of it."""
+        with self._lock:
+            past = self.requests.setdefault(task_id, [])
+            dice = random.Random(f"{task_id} {len(past)}")
+            throw = dice.random()
+            answered = kind
+            if kind == "any":
+                answered = "busy" if throw < 0.3 else dice.choice(self.elsewhere) if throw < 0.35 else "ok"
+            past.append(Request(headers, body, answered))
+            return answered
+
+    def wait(self, seconds: float) -> None:
+        """Takes its time, until the test ends."""
+        self._closing.wait(seconds)
+
+    def close(self) -> None:
+        self._closing.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@contextmanager
+def listening(host: str) -> Generator[tuple[str, list[str]]]:
+    """A place where nobody may go: its URL, and who came."""
+    visitors: list[str] = []
+    with socket.create_server((host, 0)) as listener:
+
+        def accept() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, (peer, *_) = listener.accept()
+                    visitors.append(peer)
+                    connection.close()
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield f"http://{host}:{listener.getsockname()[1]}/", visitors
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Generator[LocalStack]:
+    """A stack with a secret that may deliver to 127.0.0.1, and to no other address."""
+    folder = tmp_path_factory.mktemp("webhook")
+    program = folder / "program"
+    program.mkdir()
+    shutil.copy(REPOSITORY / "Pulumi.yaml", program)
+    (program / "Pulumi.local.yaml").write_text(json.dumps({"config": {"tasks:webhookSecret": SECRET}}))
+    (program / "__main__.py").write_text(_PROGRAM)
+    (program / "build").symlink_to(REPOSITORY / "build")
+    config = ("failureRate=0", "backoffBaseSeconds=1", 'webhookAllowedNetworks=["127.0.0.1/32"]')
+    options = [argument for value in config for argument in ("-c", value)]
+    log = folder / "log"
+    with log.open("w") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "-c", _MAIN, str(program), "up", "--json", "--port", "0", *options],
+            cwd=REPOSITORY,
+            env={**os.environ, "TMPDIR": str(folder)},
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+        )
+    assert process.stdout
+    try:
+        line = process.stdout.readline()
+        assert line, log.read_text()
+        yield LocalStack(json.loads(line), log)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+        process.stdout.close()
+
+
+def submit(stack: LocalStack, payloads: dict[str, dict[str, Any]]) -> None:
+    """Submits webhooks by their task IDs, in batches."""
+    tasks = [{"taskId": task_id, "type": "webhook", "payload": each} for task_id, each in payloads.items()]
+    for start in range(0, len(tasks), 100):
+        answer = stack.http.post("/tasks/batch", json={"tasks": tasks[start : start + 100]})
+        assert {result["status"] for result in answer.json()["results"]} == {202}, answer.text
+
+
+def finished(stack: LocalStack, count: int) -> dict[str, dict[str, Any]]:
+    """Waits until so many tasks are finished; all tasks by their IDs."""
+
+    def look() -> dict[str, dict[str, Any]] | None:
+        tasks = {task["taskId"]: task for task in stack.tasks()}
+        if sum(task["status"] in FINISHED for task in tasks.values()) == count:
+            return tasks
+        time.sleep(0.5)
+        return None
+
+    return wait_for(look, f"the end of {count} tasks")
+
+
+def expected(requests: list[Request]) -> tuple[str, int, str]:
+    """How a task ends whose attempts were answered thus: its status, its attempts, and what its error says."""
+    last = requests[-1].answered
+    assert all(request.answered in ("busy", "slow") for request in requests[:-1])
+    match last:
+        case "ok":
+            return "COMPLETED", len(requests), ""
+        case "busy":
+            return "FAILED", ATTEMPTS, "answered 503 Service Unavailable"
+        case "slow":
+            return "FAILED", ATTEMPTS, "gave no answer within 1 s"
+        case _:
+            return "FAILED", len(requests), "has no address in webhookAllowedNetworks"
+
+
+def check_signature(request: Request) -> None:
+    """As a receiver does that knows the secret and Standard Webhooks."""
+    identity, timestamp = request.headers["webhook-id"], request.headers["webhook-timestamp"]
+    code = hmac.digest(KEY, f"{identity}.{timestamp}.".encode() + request.body, hashlib.sha256)
+    assert request.headers["webhook-signature"] == f"v1,{base64.b64encode(code).decode()}"
+    assert abs(time.time() - int(timestamp)) < 300
+
+
+def test_deliveries_to_a_bad_receiver_end_as_their_rules_say_and_never_where_they_must_not_go(
+    stack: LocalStack,
+) -> None:
+    with listening("127.0.0.2") as (forbidden, visitors):
+        receiver = Receiver((forbidden, METADATA))
+        payloads: dict[str, dict[str, Any]] = {}
+        for number in range(COUNT):
+            task_id, is_slow = f"hook-{number}", number % 10 == 0
+            kind, timeout = ("slow", 1) if is_slow else ("any", 15)
+            url = f"{receiver.url}/{kind}/{task_id}"
+            payloads[task_id] = {"url": url, "body": {"number": number}, "timeoutSeconds": timeout}
+        refused = {"direct": forbidden, "metadata": METADATA, "private": "http://10.0.0.1/"}
+        direct: dict[str, dict[str, Any]] = {
+            task_id: {"url": url, "body": {}} for task_id, url in refused.items()
+        }
+        try:
+            submit(stack, payloads | direct)
+            tasks = finished(stack, COUNT + len(direct))
+        finally:
+            receiver.close()
+        assert visitors == []
+    for task_id in direct:
+        task = tasks[task_id]
+        assert (task["status"], task["attempts"]) == ("FAILED", 1)
+        assert "has no address in webhookAllowedNetworks" in task["errorMessage"]
+    for task_id, payload in payloads.items():
+        task, requests = tasks[task_id], receiver.requests[task_id]
+        is_slow = requests[-1].answered == "slow"
+        status, attempts, error = expected(requests)
+        assert (status, attempts) == (task["status"], task["attempts"]), task
+        assert error in task.get("errorMessage", "")
+        # One that has a second may use it up before it gets there.
+        assert len(requests) == attempts or (is_slow and len(requests) < attempts)
+        for request in requests:
+            assert json.loads(request.body) == payload["body"]
+            check_signature(request)
+        assert len({request.headers["webhook-id"] for request in requests}) == 1
+        if status == "COMPLETED":
+            assert task["result"] | {"durationMs": 0} == {
+                "status": 200,
+                "excerpt": "thanks",
+                "truncated": False,
+                "durationMs": 0,
+            }
+    assert len({requests[0].headers["webhook-id"] for requests in receiver.requests.values()}) == COUNT
+    # The dice left nothing out.
+    answers = {request.answered for requests in receiver.requests.values() for request in requests}
+    assert answers == {"ok", "busy", "slow", forbidden, METADATA}
+    assert SECRET not in "".join(map(json.dumps, stack.logs()))
