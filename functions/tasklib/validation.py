@@ -25,7 +25,8 @@ MAX_SUBSCRIPTION: Final = 100
 #: How deep a payload may nest. Generous for data, and far below what exhausts any parser.
 MAX_DEPTH: Final = 100
 
-#: Errors that one answer names. The tasks of a batch share them, but each has a few at least.
+#: Errors that one answer names. The tasks of a batch share them, but each has a few at least; the answer to a
+#: WebSocket frame has to fit into a frame.
 MAX_ERRORS: Final = 50
 _LEAST_ERRORS: Final = 3
 _FRAME_ERRORS: Final = 10
@@ -158,7 +159,6 @@ def read_frame(text: str) -> Frame:
     if "taskIds" in fields and action == "subscribe":
         errors += _bad_subscription(task_ids)
     if errors:
-        # An answer has to fit into a frame.
         raise InvalidInputError(*errors, most=_FRAME_ERRORS)
     return Frame(action, None if task_ids is None else [*dict.fromkeys(task_ids)])
 
