@@ -15,11 +15,18 @@ from websockets.sync.client import connect as connect_sync
 
 from tests.waiting import PATIENCE_SECONDS, wait_for
 
-from .conftest import LocalStack
+from .conftest import LocalStack, running
 
-pytestmark = pytest.mark.xdist_group("reliable")
+pytestmark = pytest.mark.xdist_group("live")
 
 CLIENTS, KILLED, TASKS = 50, 10, 200
+
+
+@pytest.fixture(scope="module")
+def reliable(tmp_path_factory: pytest.TempPathFactory) -> Generator[LocalStack]:
+    """A stack of this module's own: whoever reads the log of one waits for all that was ever called in it."""
+    with running(tmp_path_factory.mktemp("live") / "log", "failureRate=0", "backoffBaseSeconds=1") as stack:
+        yield stack
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Generator
 from pathlib import Path
 
 import httpx
@@ -12,7 +13,16 @@ import pytest
 
 from .conftest import LocalStack, running
 
-pytestmark = pytest.mark.xdist_group("reliable")
+pytestmark = pytest.mark.xdist_group("openapi")
+
+
+@pytest.fixture(scope="module")
+def reliable(tmp_path_factory: pytest.TempPathFactory) -> Generator[LocalStack]:
+    """A stack of this module's own: whoever reads the log of one waits for all that was ever called in it."""
+    with running(
+        tmp_path_factory.mktemp("openapi") / "log", "failureRate=0", "backoffBaseSeconds=1"
+    ) as stack:
+        yield stack
 
 
 def check_made_up_requests(stack: LocalStack, directory: Path, *options: str) -> None:

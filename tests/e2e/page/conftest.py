@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 
-from tests.e2e.conftest import LocalStack
+from tests.e2e.conftest import LocalStack, running
 from tests.waiting import PATIENCE_SECONDS
 
 #: No sandbox, because tests run as root in containers; no calls home.
@@ -87,6 +87,13 @@ def opened(browser: Browser, *, forgive: Sequence[str] = (), **options: Any) -> 
 def is_live(page: Page) -> None:
     """Waits until the page has subscribed."""
     expect(page.get_by_role("group", name="Connection")).to_have_text("Live", use_inner_text=True)
+
+
+@pytest.fixture(scope="module")
+def reliable(tmp_path_factory: pytest.TempPathFactory) -> Generator[LocalStack]:
+    """A stack of this module's own: whoever reads the log of one waits for all that was ever called in it."""
+    with running(tmp_path_factory.mktemp("page") / "log", "failureRate=0", "backoffBaseSeconds=1") as stack:
+        yield stack
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -30,17 +31,23 @@ def task(number: int, **fields: Any) -> Task:
 
 
 class MadeUpApi:
-    """Answers the reads of a page from `tasks`, newest first, and speaks to it as the WebSocket API does.
+    """Answers a page from `tasks`, newest first, and speaks to it as the WebSocket API does.
 
-    `sockets` are all that were opened; while it `is_silent`, their pings get no answer.
+    `sockets` are all that were opened; an action that is in `unanswered` gets no answer. While `hold` is set, the
+    answer to each request that has it in its method and URL is kept back, in `held`, as it was when it was asked for.
+    While it `is_broken`, every answer is an error.
     """
 
     def __init__(self, page: Page, tasks: Sequence[Task]) -> None:
         self.tasks = tasks
         self.sockets: list[WebSocketRoute] = []
-        self.is_silent = False
+        self.unanswered: set[str] = set()
+        self.hold = ""
+        self.held: list[tuple[Route, str, int]] = []
+        self.is_broken = False
         page.route("**/tasks*", self._list)
         page.route("**/tasks/*", self._one)
+        page.route("**/tasks/*/retry", self._retry)
         page.route_web_socket("**", self._connect)
 
     def push(self, *updates: Task) -> None:
@@ -55,6 +62,25 @@ class MadeUpApi:
         """Ends the connection as the gateway does."""
         self.sockets[-1].close()
 
+    def release(self) -> None:
+        """Gives the answers that were kept back."""
+        held, self.held = self.held, []
+        for answer in held:
+            _give(*answer)
+
+    def _answer(self, route: Route, body: dict[str, Any], status: int = HTTPStatus.OK) -> None:
+        if self.is_broken:
+            status = HTTPStatus.SERVICE_UNAVAILABLE
+            body = {"title": status.phrase, "status": status, "detail": "It is broken."}
+        answer = (route, json.dumps(body), status)
+        if self.hold and self.hold in f"{route.request.method} {route.request.url}":
+            self.held.append(answer)
+        else:
+            _give(*answer)
+
+    def _refuse(self, route: Route, status: HTTPStatus, detail: str) -> None:
+        self._answer(route, {"title": status.phrase, "status": status, "detail": detail}, status)
+
     def _list(self, route: Route) -> None:
         query = {name: values[0] for name, values in parse_qs(urlsplit(route.request.url).query).items()}
         start, limit = int(query.get("cursor", "0")), int(query["limit"])
@@ -62,24 +88,37 @@ class MadeUpApi:
         body: dict[str, Any] = {"tasks": fitting[start : start + limit]}
         if start + limit < len(fitting):
             body["nextCursor"] = str(start + limit)
-        route.fulfill(json=body)
+        return self._answer(route, body)
+
+    def _find(self, task_id: str) -> Task | None:
+        return next((task for task in self.tasks if task["taskId"] == task_id), None)
 
     def _one(self, route: Route) -> None:
-        task_id = urlsplit(route.request.url).path.rpartition("/")[2]
-        found = [task for task in self.tasks if task["taskId"] == task_id]
-        if found:
-            route.fulfill(json=found[0])
-        else:
-            route.fulfill(
-                status=404, json={"title": "Not Found", "status": 404, "detail": "There is no such task."}
-            )
+        task = self._find(urlsplit(route.request.url).path.split("/")[-1])
+        if task is None:
+            return self._refuse(route, HTTPStatus.NOT_FOUND, "There is no such task.")
+        if route.request.method == "DELETE":
+            if task["status"] not in {"PENDING", "RETRYING"}:
+                return self._refuse(route, HTTPStatus.CONFLICT, f"It is {task['status']}.")
+            task.update(status="CANCELLED", version=task["version"] + 1)
+        return self._answer(route, task)
+
+    def _retry(self, route: Route) -> None:
+        task = self._find(urlsplit(route.request.url).path.split("/")[-2])
+        if task is None or task["status"] != "FAILED":
+            return self._refuse(route, HTTPStatus.CONFLICT, "It did not fail.")
+        task.update(status="PENDING", run=task["run"] + 1, version=task["version"] + 1)
+        return self._answer(route, task, HTTPStatus.ACCEPTED)
 
     def _connect(self, socket: WebSocketRoute) -> None:
         def answer(message: str | bytes) -> None:
             action = json.loads(message)["action"]
-            if self.is_silent and action == "ping":
-                return
-            socket.send(json.dumps({"subscribed": "all"} if action == "subscribe" else {"pong": True}))
+            if action not in self.unanswered:
+                socket.send(json.dumps({"subscribed": "all"} if action == "subscribe" else {"pong": True}))
 
         socket.on_message(answer)
         self.sockets.append(socket)
+
+
+def _give(route: Route, body: str, status: int) -> None:
+    route.fulfill(body=body, status=status, content_type="application/json")

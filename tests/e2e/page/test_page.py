@@ -257,13 +257,13 @@ def test_it_is_readable_in_light_and_dark_and_on_a_phone(
 ) -> None:
     viewport = {"width": 360, "height": 740}
     with opened(browser, color_scheme=scheme, viewport=viewport, has_touch=True) as page:
-        states = ("PENDING", "PROCESSING", "RETRYING", "COMPLETED", "FAILED")
+        states = ("PENDING", "PROCESSING", "RETRYING", "COMPLETED", "FAILED", "CANCELLED")
         failed = {"errorMessage": "Error: " + "x" * 200, "history": [{"run": 1, "attempt": 1}]}
         tasks = [task(number, status=state) for number, state in enumerate(states)]
         MadeUpApi(page, [task(9, taskId="x" * 128, type="y" * 64, status="FAILED", **failed), *tasks[::-1]])
         page.goto(reliable.page_url)
         is_live(page)
-        expect(page.get_by_role("row")).to_have_count(1 + 6)
+        expect(page.get_by_role("row")).to_have_count(1 + 7)
         for open_form in (False, True):
             if open_form:
                 page.get_by_role("heading", name="Submit").click()
@@ -319,8 +319,8 @@ def test_an_update_counts_only_if_it_is_newer(browser: Browser, reliable: LocalS
         expect(status(page, "task-1")).to_have_text("Processing")
         api.push(task(1, version=4, status="PENDING"), task(1, version=5, status="RETRYING"))
         api.say({"message": "Internal server error"})
-        api.push(task(2, status="CANCELLED"))  # a status of the future, after which the older have been seen
-        expect(status(page, "task-2")).to_have_text("Cancelled")
+        api.push(task(2, status="SUSPENDED"))  # a status of the future, after which the older have been seen
+        expect(status(page, "task-2")).to_have_text("Suspended")
         expect(status(page, "task-1")).to_have_text("Processing")
         api.push(task(1, version=6, status="FAILED"))
         expect(status(page, "task-1")).to_have_text("Failed")
@@ -328,7 +328,7 @@ def test_an_update_counts_only_if_it_is_newer(browser: Browser, reliable: LocalS
         api.push(task(1, version=1, createdAt="2026-01-02T00:00:00.000Z"))
         expect(status(page, "task-1")).to_have_text("Pending")
         expect(page.get_by_role("rowheader")).to_have_text(["task-1", "task-2"])
-        expect(page.get_by_label("Tasks shown, by status")).to_contain_text("Cancelled")
+        expect(page.get_by_label("Tasks shown, by status")).to_contain_text("Suspended")
 
 
 def test_a_gap_longer_than_a_page_leaves_no_hole(browser: Browser, reliable: LocalStack) -> None:
@@ -363,11 +363,230 @@ def test_a_connection_that_falls_silent_is_replaced(browser: Browser, reliable: 
         page.clock.fast_forward("00:11")
         is_live(page)
         assert len(api.sockets) == 1
-        api.is_silent = True
+        api.unanswered.add("ping")
         page.clock.fast_forward("01:01")
         page.clock.fast_forward("00:11")
         wait_for(lambda: page.evaluate("1") and len(api.sockets) == 2, "another connection")
         is_live(page)
+
+
+def test_a_subscription_without_an_answer_is_given_up_although_updates_come(
+    browser: Browser, reliable: LocalStack
+) -> None:
+    with opened(browser) as page:
+        api = MadeUpApi(page, [task(1)])
+        api.unanswered.add("subscribe")
+        page.clock.install()
+        page.goto(reliable.page_url)
+        wait_for(lambda: page.evaluate("1") and api.sockets, "a connection")
+        api.push(task(2))
+        expect(row(page, "task-2")).to_be_visible()
+        connection = page.get_by_role("group", name="Connection")
+        expect(connection).to_have_text("Connecting…", use_inner_text=True)
+        api.unanswered.clear()
+        page.clock.fast_forward("00:11")
+        wait_for(lambda: page.evaluate("1") and len(api.sockets) == 2, "another connection")
+        is_live(page)
+
+
+def test_an_update_that_overtakes_an_older_page_is_not_lost(browser: Browser, reliable: LocalStack) -> None:
+    with opened(browser) as page:
+        api = MadeUpApi(page, [task(number) for number in range(150, 0, -1)])
+        page.goto(reliable.page_url)
+        is_live(page)
+        expect(page.get_by_role("rowheader")).to_have_count(100)
+        api.hold = "/tasks?"
+        page.get_by_role("button", name="Show older").click()
+        held(page, api)
+        push_and_see(page, api, 151)
+        api.release()
+        expect(page.get_by_role("rowheader")).to_have_count(151)
+        expect(status(page, "task-20")).to_have_text("Completed")
+
+
+def test_an_update_that_overtakes_the_read_after_a_gap_is_not_lost(
+    browser: Browser, reliable: LocalStack
+) -> None:
+    with opened(browser) as page:
+        api = MadeUpApi(page, [task(number) for number in range(150, 0, -1)])
+        page.goto(reliable.page_url)
+        is_live(page)
+        expect(page.get_by_role("rowheader")).to_have_count(100)
+        api.tasks = [task(number) for number in range(210, 0, -1)]
+        api.hold = "/tasks?"
+        api.close()
+        held(page, api)
+        is_live(page)
+        api.release()
+        held(page, api)  # the second page, which reaches further down than what was loaded
+        push_and_see(page, api, 211)
+        api.release()
+        expect(page.get_by_role("rowheader")).to_have_count(201)
+        expect(status(page, "task-20")).to_have_text("Completed")
+
+
+def held(page: Page, api: MadeUpApi) -> None:
+    """Waits for a request whose answer is kept back."""
+    wait_for(lambda: page.evaluate("1") and api.held, "a request to hold")
+
+
+def push_and_see(page: Page, api: MadeUpApi, newest: int) -> None:
+    """Tells of the end of task 20, which is below what is loaded, twice; the page has heard it afterwards."""
+    api.push(task(20, version=3, status="COMPLETED"))
+    api.push(task(20, version=2, status="PROCESSING"), task(newest))
+    expect(row(page, f"task-{newest}")).to_be_visible()
+
+
+def test_a_tab_that_comes_to_the_front_reads(browser: Browser, reliable: LocalStack) -> None:
+    with opened(browser) as page:
+        api = MadeUpApi(page, [task(1)])
+        page.goto(reliable.page_url)
+        is_live(page)
+        page.wait_for_load_state("networkidle")
+        api.tasks = [task(1, version=2, status="PROCESSING")]
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        expect(status(page, "task-1")).to_have_text("Processing")
+
+
+def test_a_click_beside_the_detail_closes_it_and_one_inside_does_not(
+    browser: Browser, reliable: LocalStack
+) -> None:
+    with opened(browser, viewport={"width": 1280, "height": 1200}) as page:
+        MadeUpApi(page, [task(1)])
+        page.goto(f"{reliable.page_url}#task=task-1")
+        dialog = page.get_by_role("dialog", name="task-1")
+        expect(dialog).to_contain_text("Waiting for a worker")
+        assert page.evaluate("document.elementFromPoint(1000, 1190).tagName") == "DIALOG"
+        page.mouse.click(1000, 1190)
+        expect(dialog).to_be_visible()
+        page.mouse.click(10, 1190)
+        expect(dialog).to_be_hidden()
+
+
+def test_a_double_click_retries_once(browser: Browser, reliable: LocalStack) -> None:
+    with opened(browser) as page:
+        api = MadeUpApi(page, [task(1, status="FAILED"), task(0, status="FAILED")])
+        api.hold = "/retry"
+        page.goto(reliable.page_url)
+        button = page.get_by_role("button", name="Retry task-0")
+        button.dblclick()
+        held(page, api)
+        expect(button).to_have_attribute("aria-disabled", "true")
+        api.release()
+        expect(status(page, "task-0")).to_have_text("Pending")
+
+        page.get_by_role("link", name="task-1").click()
+        dialog = page.get_by_role("dialog", name="task-1")
+        button = dialog.get_by_role("button", name="Retry")
+        button.dblclick()
+        held(page, api)
+        expect(button).to_have_attribute("aria-disabled", "true")
+        expect(dialog).not_to_contain_text("Not retried")
+        assert len(api.held) == 1
+        api.release()
+        expect(dialog).to_contain_text("Run 2 waits for a worker")
+
+
+def test_the_focus_outlives_the_button_that_had_it(browser: Browser, reliable: LocalStack) -> None:
+    with opened(browser, forgive=["503 (Service Unavailable)"]) as page:
+        api = MadeUpApi(page, [task(number) for number in range(150, 0, -1)])
+        page.goto(reliable.page_url)
+        heading = page.get_by_role("heading", name="Task list")
+        page.get_by_role("button", name="Show older").press("Enter")
+        expect(page.get_by_text("These are all tasks there are.")).to_be_visible()
+        expect(heading).to_be_focused()
+
+        api.is_broken = True
+        page.reload()
+        again = page.get_by_role("button", name="Try again")
+        again.focus()
+        api.is_broken = False
+        again.press("Enter")
+        expect(again).to_be_hidden()
+        expect(heading).to_be_focused()
+
+        api.is_broken = True
+        page.evaluate("location.hash = '#task=task-1'")
+        dialog = page.get_by_role("dialog", name="task-1")
+        again = dialog.get_by_role("button", name="Try again")
+        again.focus()
+        api.is_broken = False
+        again.press("Enter")
+        expect(dialog).to_contain_text("Waiting for a worker")
+        expect(dialog.get_by_role("heading", name="task-1")).to_be_focused()
+
+
+def test_a_slow_answer_about_one_task_holds_up_no_other(browser: Browser, reliable: LocalStack) -> None:
+    with opened(browser) as page:
+        api = MadeUpApi(page, [task(2, answer="two"), task(1, answer="one")])
+        page.goto(reliable.page_url)
+        expect(status(page, "task-1")).to_have_text("Pending")
+        is_live(page)
+        page.wait_for_load_state("networkidle")
+        api.tasks = [task(2, answer="two"), task(1, version=2, status="PROCESSING", answer="one")]
+        api.hold = "/tasks/task-1"
+        page.get_by_role("link", name="task-1").click()
+        held(page, api)
+        page.evaluate("location.hash = '#task=task-2'")
+        dialog = page.get_by_role("dialog", name="task-2")
+        expect(dialog.get_by_label("Data")).to_have_text("two")
+        api.release()
+        expect(status(page, "task-1")).to_have_text("Processing")
+        assert dialog.get_by_label("Data").text_content() == "two"
+        api.tasks = [task(2, version=2, status="PROCESSING", attempts=1, answer="two, too")]
+        api.push(task(2, version=3))
+        expect(dialog.get_by_label("Data")).to_have_text("two, too")
+
+
+def test_a_task_that_waits_is_cancelled_from_its_detail(page: Page, reliable: LocalStack) -> None:
+    starts_at = reliable.submit("page-later", delaySeconds=600)["runAt"]
+    row(page, "page-later").get_by_role("link").click()
+    dialog = page.get_by_role("dialog", name="page-later")
+    expect(dialog.locator("dt", has_text="Starts at")).to_be_visible()
+    expect(dialog.locator(f'time[datetime="{starts_at}"]')).to_be_visible()
+    cancel = dialog.get_by_role("button", name="Cancel")
+    cancel.focus()
+    page.keyboard.press("Enter")
+    expect(dialog.get_by_role("list", name="Attempts").get_by_role("listitem")).to_contain_text(
+        ["Accepted", "Cancelled"]
+    )
+    expect(cancel).to_be_hidden()
+    expect(dialog.get_by_role("heading", name="page-later")).to_be_focused()
+    expect(dialog.locator("dt", has_text="Starts at")).to_have_count(0)
+    expect(page.locator("#announcer")).to_have_text("Task page-later is cancelled.")
+    assert reliable.task("page-later")["status"] == "CANCELLED"
+    page.keyboard.press("Escape")
+    page.get_by_role("combobox", name="Status").select_option(label="Cancelled")
+    expect(status(page, "page-later")).to_have_text("Cancelled")
+
+
+def test_only_what_waits_can_be_cancelled_and_a_refusal_is_told(
+    browser: Browser, reliable: LocalStack
+) -> None:
+    with opened(browser, forgive=["409 (Conflict)"]) as page:
+        states = ("COMPLETED", "PROCESSING", "FAILED", "CANCELLED", "RETRYING")
+        tasks = [task(number, status=state) for number, state in enumerate(states)]
+        api = MadeUpApi(page, tasks[::-1])
+        page.goto(reliable.page_url)
+        is_live(page)
+        for number in range(4):
+            page.get_by_role("link", name=f"task-{number}").click()
+            dialog = page.get_by_role("dialog", name=f"task-{number}")
+            expect(dialog.get_by_label("Data")).to_be_visible()
+            expect(dialog.get_by_role("button", name="Cancel")).to_have_count(0)
+            page.keyboard.press("Escape")
+        page.get_by_role("link", name="task-4").click()
+        dialog = page.get_by_role("dialog", name="task-4")
+        expect(dialog.get_by_label("Data")).to_be_visible()
+        cancel = dialog.get_by_role("button", name="Cancel")
+        api.tasks = [task(4, status="PROCESSING")]  # version 1 still: only the refusal tells the page
+        api.hold = "DELETE"
+        cancel.dblclick()
+        held(page, api)
+        expect(cancel).to_have_attribute("aria-disabled", "true")
+        assert len(api.held) == 1
+        api.release()
+        expect(dialog.get_by_role("alert")).to_have_text("Not cancelled: It is PROCESSING.")
 
 
 def test_a_thousand_rows_stay_cheap(browser: Browser, reliable: LocalStack) -> None:
