@@ -20,7 +20,7 @@ help:  ## Show what there is to make
 local: .venv/.run .venv/.emulator  ## The whole system on this machine; prints its URL
 	@.venv/bin/python -m local up $(ARGS)
 
-test:  ## Every check and test, in under five minutes
+test:  ## Every check and test
 	@$(MAKE) --no-print-directory -j 2 .venv/.dev .venv/.emulator
 	@$(MAKE) --no-print-directory check
 	.venv/bin/python -m pytest -n 2 --dist loadgroup

@@ -35,7 +35,7 @@ def told(project: Path, port: int, known: Mapping[str, Any]) -> Generator[None]:
             file.write(json.dumps(known) + "\n")
             file.flush()
             draft.replace(path)
-        except BaseException:
+        except BaseException:  # also a signal in the middle: no draft stays behind
             draft.unlink(missing_ok=True)
             raise
         try:

@@ -6,13 +6,9 @@ import base64
 import hashlib
 import hmac
 import json
-import os
 import random
 import shutil
-import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Generator
@@ -25,7 +21,7 @@ import pytest
 
 from tests.waiting import wait_for
 
-from .conftest import FINISHED, REPOSITORY, LocalStack
+from .conftest import FINISHED, REPOSITORY, LocalStack, running
 
 pytestmark = pytest.mark.xdist_group("webhook")
 
@@ -148,25 +144,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Generator[LocalStack]:
     (program / "__main__.py").write_text(_PROGRAM)
     (program / "build").symlink_to(REPOSITORY / "build")
     config = ("failureRate=0", "backoffBaseSeconds=1", 'webhookAllowedNetworks=["127.0.0.1/32"]')
-    options = [argument for value in config for argument in ("-c", value)]
-    log = folder / "log"
-    with log.open("w") as stderr:
-        process = subprocess.Popen(
-            [sys.executable, "-c", _MAIN, str(program), "up", "--json", "--port", "0", *options],
-            cwd=REPOSITORY,
-            env={**os.environ, "TMPDIR": str(folder)},
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-        )
-    assert process.stdout
-    try:
-        line = process.stdout.readline()
-        assert line, log.read_text()
-        yield LocalStack(json.loads(line), log)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
-        process.stdout.close()
+    with running(folder / "log", *config, command=("-c", _MAIN, str(program))) as stack:
+        yield stack
 
 
 def submit(stack: LocalStack, payloads: dict[str, dict[str, Any]]) -> None:
@@ -184,7 +163,7 @@ def finished(stack: LocalStack, count: int) -> dict[str, dict[str, Any]]:
         tasks = {task["taskId"]: task for task in stack.tasks()}
         if sum(task["status"] in FINISHED for task in tasks.values()) == count:
             return tasks
-        time.sleep(0.5)
+        time.sleep(0.5)  # a look reads the whole list, which the stack pays for
         return None
 
     return wait_for(look, f"the end of {count} tasks")
