@@ -34,7 +34,7 @@ class Delay:
 
 def measure(stack: Stack, say: Callable[[str], None]) -> list[Delay]:
     """One client and tasks one by one; then fifty and a burst of tasks."""
-    _watch(stack, 1, 1, concurrency=1)  # warm
+    _watch(stack, 1, 2, concurrency=1)  # warm
     delays = [
         _watch(stack, 1, ONE_BY_ONE, concurrency=1),
         _watch(stack, WATCHERS, TASKS, concurrency=16),

@@ -2,7 +2,8 @@
 
 Writes by PartiQL reach the table's stream here, as they do on AWS; ministack emits stream records for all other writes
 only. And streams are read by a thread of their own, four times a second, as Lambda reads them; ministack's one thread
-for all event sources waits for a stream's function while it could hand out messages of queues.
+for all event sources waits for a stream's function while it could hand out messages of queues. And following a log
+costs no more the longer the emulator runs.
 
 The emulator's own Python loads this file by its path, so it knows nothing of this project.
 """
@@ -12,7 +13,7 @@ import threading
 import time
 
 from ministack.app import app
-from ministack.services import dynamodb, lambda_svc
+from ministack.services import cloudwatch_logs, dynamodb, lambda_svc
 
 __all__ = ["app"]
 
@@ -99,3 +100,25 @@ def _leave_to_reader():
 
 dynamodb._emit_stream_event = _emit_and_wake
 lambda_svc._poll_dynamodb_streams = _leave_to_reader
+
+
+_filter_log_events = cloudwatch_logs._filter_log_events
+
+
+def _filter_recent_log_events(data):
+    """Without the streams that ended before the time asked for: ministack makes one for each invocation of a function
+    and searches them all."""
+    group = cloudwatch_logs._log_groups.get(cloudwatch_logs._resolve_log_group_name(data))
+    since = data.get("startTime")
+    if group is not None and since is not None and not data.get("logStreamNames"):
+        recent = [
+            name
+            for name, stream in list(group["streams"].items())
+            if (stream["lastEventTimestamp"] or 0) >= since
+        ]
+        # An empty list of names means all of them.
+        data = {**data, "logStreamNames": recent or [""]}
+    return _filter_log_events(data)
+
+
+cloudwatch_logs._filter_log_events = _filter_recent_log_events
