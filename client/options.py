@@ -16,7 +16,7 @@ from client.address import base_url
 from client.stack import stack_names
 
 #: What the API takes as a task ID.
-TASK_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+TASK_ID = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._:-]{1,128}")
 
 #: The longest time that an option takes, in seconds.
 LONGEST_SECONDS = 86_400
@@ -95,7 +95,9 @@ def _no_constant(name: str) -> NoReturn:
 def parse_task_id(text: str) -> str:
     """A task ID."""
     if not TASK_ID.fullmatch(text):
-        raise typer.BadParameter(f"{text!r:.150} is no task ID: 1 to 128 of A-Z a-z 0-9 . _ : -")
+        raise typer.BadParameter(
+            f"{text!r:.150} is no task ID: 1 to 128 of A-Z a-z 0-9 . _ : -, but not . or .."
+        )
     return text
 
 

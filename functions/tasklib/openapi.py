@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from tasklib.execution import MAX_RESULT
 from tasklib.listing import MAX_ENTRIES
-from tasklib.task import MAX_HISTORY, TASK_ID, Status
+from tasklib.task import MAX_HISTORY, NO_TASK_IDS, TASK_ID, TASK_ID_WORDS, Status
 from tasklib.task_type import DEFAULT_TYPE, TaskType
 from tasklib.validation import MAX_BATCH, MAX_DATA, MAX_PUT_OFF
 
@@ -21,7 +21,8 @@ VERSION: Final = "1.0.0"
 _TASK_ID: Final[Schema] = {
     "type": "string",
     "pattern": f"^{TASK_ID.pattern}$",
-    "description": "1 to 128 of A-Z a-z 0-9 . _ : -",
+    "not": {"enum": [*NO_TASK_IDS]},
+    "description": TASK_ID_WORDS,
     "examples": ["order-17"],
 }
 _TIME: Final[Schema] = {"type": "string", "format": "date-time", "examples": ["2026-12-24T18:00:00.000Z"]}
@@ -447,7 +448,7 @@ _PROBLEMS: Final[Mapping[str, tuple[HTTPStatus, str, str | None]]] = {
     "BadRequest": (
         HTTPStatus.BAD_REQUEST,
         "Something is wrong with the request; every field of it at once.",
-        "taskId: is 'no spaces'; it must be 1 to 128 of A-Z a-z 0-9 . _ : -",
+        f"taskId: is 'no spaces'; it must be {TASK_ID_WORDS}",
     ),
     "NotFound": (HTTPStatus.NOT_FOUND, "There is no such task.", "There is no task order-17."),
     "Conflict": (

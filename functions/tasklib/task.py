@@ -27,8 +27,12 @@ CRASHED = "the worker died"
 #: How long before a task is due its message is queued at the earliest, in milliseconds: SQS delays none longer.
 QUEUED_AHEAD = 15 * 60_000
 
-#: What a client may choose as a task ID.
+#: What a task ID is made of.
 TASK_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+#: What no client may choose as one: browsers and HTTP clients take them for steps in a URL's path.
+NO_TASK_IDS = (".", "..")
+TASK_ID_WORDS = "1 to 128 of A-Z a-z 0-9 . _ : -, but not . or .."
 
 
 class Status(StrEnum):

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, NamedTuple, cast
 
 from tasklib import clock
 from tasklib.payload import FieldError, field_name, kind_name, shown
-from tasklib.task import TASK_ID, TaskData
+from tasklib.task import NO_TASK_IDS, TASK_ID, TASK_ID_WORDS, TaskData
 from tasklib.task_type import DEFAULT_TYPE, TaskType
 
 #: The largest task data, in bytes of JSON.
@@ -196,12 +196,12 @@ def id_from_key(headers: Mapping[str, str], place: int | None = None) -> str | N
 
 def is_task_id(value: object) -> bool:
     """Whether this can be a task ID."""
-    return isinstance(value, str) and TASK_ID.fullmatch(value) is not None
+    return isinstance(value, str) and TASK_ID.fullmatch(value) is not None and value not in NO_TASK_IDS
 
 
 def bad_task_id(field: str, value: object) -> FieldError:
     """What to say of a task ID that is none."""
-    return FieldError(field, f"is {shown(value)}; it must be 1 to 128 of A-Z a-z 0-9 . _ : -")
+    return FieldError(field, f"is {shown(value)}; it must be {TASK_ID_WORDS}")
 
 
 def _object(fields: Any, name: str) -> dict[str, Any]:

@@ -336,6 +336,10 @@ def test_a_process_shows_no_traceback(api: FakeApi) -> None:
         (["retry", "http://h", "t", "--all-failed"], "either task IDs or --all-failed"),
         (["retry", "http://h", "t", "a/b"], "'a/b' is no task ID"),
         (["retry", "http://h", ""], "'' is no task ID"),
+        (
+            ["cancel", "http://h", ".."],
+            "'..' is no task ID: 1 to 128 of A-Z a-z 0-9 . _ : -, but not . or ..",
+        ),
         (["retry", "http://h", "t", "--concurrency", "101"], "--concurrency"),
         (["poke"], "poke"),
     ],

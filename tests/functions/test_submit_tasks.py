@@ -148,6 +148,8 @@ def test_data_up_to_the_limit_is_taken(post: Post) -> None:
         ('{"answer": "x", "taskId": "a b"}', 400, ["taskId"]),
         ('{"answer": "x", "taskId": "a\\n"}', 400, ["taskId"]),
         ('{"answer": "x", "taskId": 7}', 400, ["taskId"]),
+        ('{"answer": "x", "taskId": "."}', 400, ["taskId"]),
+        ('{"answer": "x", "taskId": ".."}', 400, ["taskId"]),
         (json.dumps({"answer": "x", "taskId": "x" * 129}), 400, ["taskId"]),
         ('{"Answer": "x", "status": "COMPLETED"}', 400, ["Answer", "status", "answer"]),
         ('{"x": 1, "taskId": "?", "type": 9, "answer": 0}', 400, ["x", "taskId", "type", "answer"]),
@@ -168,6 +170,17 @@ def test_bad_input_is_named_field_by_field_and_stores_nothing(
     assert all(len(error["message"]) < 250 for error in problem["errors"])
     assert stack.items() == []
     assert stack.receive(stack.task_queue_url) == []
+
+
+@pytest.mark.parametrize("task_id", [".", ".."])
+def test_an_id_that_no_url_can_name_is_refused_and_one_that_only_looks_like_it_is_not(
+    post: Post, task_id: str
+) -> None:
+    _, problem, _ = post({"answer": "x", "taskId": task_id})
+    rule = "it must be 1 to 128 of A-Z a-z 0-9 . _ : -, but not . or .."
+    assert problem["errors"] == [{"field": "taskId", "message": f"is '{task_id}'; {rule}"}]
+    for near in ("...", f"{task_id}a", f"a{task_id}", f"{task_id}:"):
+        assert post({"answer": "x", "taskId": near})[0] == 202
 
 
 def test_an_answer_to_very_many_errors_stays_small(post: Post) -> None:
