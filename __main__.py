@@ -259,7 +259,7 @@ dashboard = function(
 )
 describe_api = function(
     "describe-api",
-    description="GET /openapi.json: the description of the API",
+    description="GET /openapi.json and GET /docs: the description of the API",
     handler="describe_api.handler",
     memory_mb=config.api.memory_mb,
     timeout_seconds=API_TIMEOUT_SECONDS,
@@ -277,6 +277,7 @@ api = HttpApi(
         "GET /": dashboard,
         "POST /live": dashboard,
         "GET /openapi.json": describe_api,
+        "GET /docs": describe_api,
         "POST /tasks": submit_tasks,
         "POST /tasks/batch": submit_tasks,
         "GET /tasks": read_tasks,

@@ -1,9 +1,10 @@
-"""`GET /openapi.json`: the API's description."""
+"""`GET /openapi.json`: the API's description; and `GET /docs`: the same as a page to read."""
 
 from http import HTTPStatus
 
 import task_types
-from tasklib.http_api import Answer, Request, endpoint
+from tasklib import openapi_page
+from tasklib.http_api import Answer, Problem, Request, endpoint
 from tasklib.openapi import document
 from tasklib.task_type import load_all
 
@@ -12,6 +13,14 @@ _DOCUMENT = document(load_all(task_types).values())
 
 @endpoint
 def handler(request: Request) -> Answer:
-    """200 with the description, in OpenAPI 3.1."""
-    request.allow_query()
-    return Answer(HTTPStatus.OK, _DOCUMENT, {"cache-control": "no-cache"})
+    """The answer of the route that the request came by."""
+    match request.route:
+        case "GET /openapi.json":
+            request.allow_query()
+            return Answer(HTTPStatus.OK, _DOCUMENT, {"cache-control": "no-cache"})
+        case "GET /docs":
+            # A link to the page may carry whatever its way adds to addresses.
+            page = openapi_page.render(_DOCUMENT, request.base_url())
+            return Answer(HTTPStatus.OK, page, openapi_page.HEADERS)
+        case _:
+            raise Problem(HTTPStatus.NOT_FOUND, "There is nothing here.")

@@ -17,6 +17,7 @@ _DEFAULT_LIMIT = 20
 #: The addresses of the API, for the answer to a method that they do not take.
 _METHODS = {
     r"/": "GET",
+    r"/docs": "GET",
     r"/live": "POST",
     r"/openapi\.json": "GET",
     r"/tasks": "GET, POST",

@@ -24,10 +24,14 @@ from tasklib.validation import (
     field_name,
     is_task_id,
     parse_json,
+    shown,
 )
 
 #: The largest request body, in bytes. Lambda itself takes 6 MB with everything around it.
 MAX_BODY: Final = 5 * 1024 * 1024
+
+#: A host, with its port if it has one, as a request addresses it.
+_HOST: Final = re.compile(r"[A-Za-z0-9._-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?")
 
 #: What a correlation id may be: it goes into headers, logs, messages and records as it is.
 _CORRELATION_ID: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
@@ -125,6 +129,18 @@ class Request(NamedTuple):
         if not is_task_id(task_id):
             raise InvalidInputError(bad_task_id("taskId", task_id))
         return task_id
+
+    def base_url(self) -> str:
+        """The API's URL as the client addressed it, without a slash at its end. Raises InvalidInputError."""
+        host = self.headers.get("host", "")
+        if not _HOST.fullmatch(host):
+            raise InvalidInputError(
+                FieldError("Host", f"is {shown(host)}; it must be a host name or address")
+            )
+        # The gateway says how it was called; without one in front, it is plain HTTP.
+        scheme = "https" if self.headers.get("x-forwarded-proto") == "https" else "http"
+        _, _, path = self.route.partition(" ")
+        return f"{scheme}://{host}{self.path.removesuffix(path)}"
 
     def allow_query(self, *names: str) -> None:
         """Raises InvalidInputError for query parameters of other names: a misspelt filter must not go unseen."""

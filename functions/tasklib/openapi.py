@@ -65,6 +65,13 @@ def document(types: Iterable[TaskType]) -> Schema:
             "/tasks/{taskId}": {"get": _get(), "delete": _cancel()},
             "/tasks/{taskId}/retry": {"post": _retry()},
             "/live": {"post": _live()},
+            "/": {"get": _read("openPage", "The web page", "It lists tasks and submits them.", "text/html")},
+            "/docs": {"get": _read("readDocs", "This description as a page", "A page to read.", "text/html")},
+            "/openapi.json": {
+                "get": _read(
+                    "describeApi", "This description", "In OpenAPI 3.1.", "application/json", "BadRequest"
+                )
+            },
         },
         "components": {
             "schemas": _schemas(known),
@@ -282,6 +289,13 @@ def _live() -> Schema:
         },
         ("BadRequest",),
     )
+
+
+def _read(name: str, summary: str, description: str, media_type: str, *problems: str) -> Schema:
+    content = {media_type: {"schema": {"type": "object" if media_type == "application/json" else "string"}}}
+    headers = {"x-correlation-id": _ref("headers", "CorrelationId")}
+    answer = {"description": description, "headers": headers, "content": content}
+    return _operation(name, summary, {HTTPStatus.OK: answer}, problems)
 
 
 # -- schemas

@@ -190,6 +190,7 @@ def test_a_bad_id_is_refused(get: Get, task_id: str) -> None:
         ("PUT", "/tasks/t", 405, "DELETE, GET"),
         ("POST", "/", 405, "GET"),
         ("GET", "/live", 405, "POST"),
+        ("POST", "/docs", 405, "GET"),
         ("GET", "/nothing", 404, None),
         ("GET", "/tasks/t/x", 404, None),
         ("POST", "/\ud800", 404, None),

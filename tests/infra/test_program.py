@@ -501,6 +501,7 @@ def test_routes_call_their_functions(program: Program, stack: str) -> None:
     assert routes == {
         "GET /": page,
         "GET /openapi.json": f"tasks-{stack}-describe-api",
+        "GET /docs": f"tasks-{stack}-describe-api",
         "POST /live": page,
         "POST /tasks": f"tasks-{stack}-submit-tasks",
         "POST /tasks/batch": f"tasks-{stack}-submit-tasks",
@@ -529,6 +530,7 @@ def test_each_route_may_call_its_function_and_no_other_caller_may(program: Progr
         f"{live}$disconnect": track,
         "GET/": f"tasks-{stack}-dashboard",
         "GET/openapi.json": f"tasks-{stack}-describe-api",
+        "GET/docs": f"tasks-{stack}-describe-api",
         "POST/live": f"tasks-{stack}-dashboard",
         "POST/tasks": f"tasks-{stack}-submit-tasks",
         "POST/tasks/batch": f"tasks-{stack}-submit-tasks",

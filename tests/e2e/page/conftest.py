@@ -41,6 +41,27 @@ new MutationObserver((changes) => {
 }).observe(document, { subtree: true, childList: true, attributeFilter: ["data-status"] });
 """
 
+#: The texts on the screen whose contrast with what is behind them is below 4.5.
+CONTRASTS = """() => {
+  const channels = (color) => color.match(/[\\d.]+/g).map(Number);
+  window.luminance = (color) => channels(color).slice(0, 3).map((part) => part / 255)
+    .map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, part, place) => sum + part * [0.2126, 0.7152, 0.0722][place], 0);
+  const behind = (node) => {
+    const color = node ? getComputedStyle(node).backgroundColor : "rgb(255, 255, 255)";
+    return channels(color)[3] === 0 ? behind(node.parentElement) : color;
+  };
+  const contrast = (node) => {
+    const [dark, light] = [getComputedStyle(node).color, behind(node)].map(luminance).sort((a, b) => a - b);
+    return (light + 0.05) / (dark + 0.05);
+  };
+  const hasText = (node) => [...node.childNodes].some((child) => child.nodeType === 3 && child.data.trim());
+  return [...document.body.querySelectorAll("*")]
+    .filter((node) => !["SCRIPT", "STYLE"].includes(node.tagName) && hasText(node) && node.checkVisibility())
+    .filter((node) => contrast(node) < 4.5)
+    .map((node) => `${node.outerHTML}: ${contrast(node)}`);
+}"""
+
 
 def chromium() -> str:
     """The browser's executable; without one the test is skipped, or fails where a browser is required."""

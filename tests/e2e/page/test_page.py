@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Locator, Page, Playwright, expect
 from tests.e2e.conftest import LocalStack
 from tests.waiting import wait_for
 
-from .conftest import Wire, is_live, opened, started
+from .conftest import CONTRASTS, Wire, is_live, opened, started
 from .made_up import MadeUpApi, task
 
 pytestmark = pytest.mark.xdist_group("page")
@@ -280,28 +280,6 @@ def test_it_is_readable_in_light_and_dark_and_on_a_phone(
         expect(page.get_by_role("dialog")).to_contain_text("Attempt 1 crashed")
         assert page.evaluate("document.querySelector('dialog').scrollWidth") == 360
         assert page.evaluate(CONTRASTS) == []
-
-
-#: The texts on the screen whose contrast with what is behind them is below 4.5.
-CONTRASTS = """() => {
-  const channels = (color) => color.match(/[\\d.]+/g).map(Number);
-  window.luminance = (color) => channels(color).slice(0, 3).map((part) => part / 255)
-    .map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
-    .reduce((sum, part, place) => sum + part * [0.2126, 0.7152, 0.0722][place], 0);
-  const behind = (node) => {
-    const color = node ? getComputedStyle(node).backgroundColor : "rgb(255, 255, 255)";
-    return channels(color)[3] === 0 ? behind(node.parentElement) : color;
-  };
-  const contrast = (node) => {
-    const [dark, light] = [getComputedStyle(node).color, behind(node)].map(luminance).sort((a, b) => a - b);
-    return (light + 0.05) / (dark + 0.05);
-  };
-  const hasText = (node) => [...node.childNodes].some((child) => child.nodeType === 3 && child.data.trim());
-  return [...document.body.querySelectorAll("*")]
-    .filter((node) => !["SCRIPT", "STYLE"].includes(node.tagName) && hasText(node) && node.checkVisibility())
-    .filter((node) => contrast(node) < 4.5)
-    .map((node) => `${node.outerHTML}: ${contrast(node)}`);
-}"""
 
 
 def test_an_empty_list_says_what_to_do(browser: Browser, reliable: LocalStack) -> None:
