@@ -285,7 +285,8 @@ def _schema(name: str, schema: Schema, heading: str) -> Iterator[Markup]:
         if all(_field(each, field) == _field(first, field) for each in alternatives)
     }
     links = [element("a", title, href=f"#{_anchor(name, title)}") for title in _titles(alternatives)]
-    yield element("p", "The fields of one of ", _either(links), *([", and these."] if shared else ["."]))
+    intro = "These fields, and those of one of " if shared else "The fields of one of "
+    yield element("p", intro, _either(links), ".")
     shared_rules = [
         rule for rule in _rules_of(first) if all(rule in _rules_of(each) for each in alternatives)
     ]

@@ -17,7 +17,7 @@ from tests.chaos.history import Change, History, Snapshot
 from tests.chaos.plans import Deed
 
 _LEGAL = {(transition.source, transition.target) for transition in TRANSITIONS}
-_FINISHED = (Status.COMPLETED, Status.FAILED)
+_FINISHED = (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
 
 
 class Kind(StrEnum):

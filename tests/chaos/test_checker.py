@@ -50,6 +50,10 @@ def fail(old: Snapshot, **changes: Any) -> Snapshot:
     return after(old, Status.FAILED, **changes)
 
 
+def cancel(old: Snapshot, **changes: Any) -> Snapshot:
+    return after(old, Status.CANCELLED, **({"not_before": None} | changes))
+
+
 def mark(old: Snapshot, **changes: Any) -> Snapshot:
     return after(old, Status.FAILED, **({"dead_lettered_at": 9} | changes))
 
@@ -103,6 +107,12 @@ def test_a_task_failed_in_place_of_its_dead_worker_is_accepted() -> None:
     records = [*lapsed, fail(lapsed[-1], milliseconds=9_000, claim_id=None)]
     records.append(mark(records[-1]))
     assert judge(records, executions(lapsed, None, None)) == []
+
+
+def test_a_task_cancelled_before_it_starts_or_starts_again_is_accepted() -> None:
+    assert judge(story(cancel), []) == []
+    records = story(claim, retry_later, cancel)
+    assert judge(records, executions(records, "raise")) == []
 
 
 def test_a_permanent_error_needs_no_more_attempts() -> None:
@@ -215,6 +225,8 @@ _FAILED = story(claim, retry_later, claim, fail)[-1]
 ILLEGAL = {
     "a status skipped": [*story(), complete(PENDING)],
     "COMPLETED left": [*story(claim, complete), claim(story(claim, complete)[-1])],
+    "CANCELLED left": [*story(cancel), claim(story(cancel)[-1])],
+    "a running task cancelled": [*story(claim), cancel(_CLAIMED)],
     "a version skipped": [*story(), claim(PENDING, version=3)],
     "a version repeated": [*story(), claim(PENDING, version=1)],
     "a first record that is not new": [replace(PENDING, version=4)],

@@ -1,7 +1,7 @@
 """Random interleavings of everything that writes a record, by processes that hold what they read long ago.
 
-Hypothesis plays submissions, workers, the monitor, retries and the sweep against one record: each step is one
-change that such a process makes of a view of the record that may be old by then, on a clock that the test moves.
+Hypothesis plays submissions, workers, the monitor, retries, cancellations and the sweep against one record: each step
+is one change that such a process makes of a view of the record that may be old by then, on a clock that the test moves.
 Beside it a model in plain Python says, from the protocol alone, which changes are written and what the record is
 afterwards. In the end, whatever happened, a delivery of its message must still bring the task to its end.
 """
@@ -31,12 +31,14 @@ from tasklib.task import (
     CRASHED,
     MAX_HISTORY,
     TRANSITIONS,
+    Cancellation,
     Restart,
     Status,
     Task,
     TaskData,
     Verdict,
     created_key,
+    judge_cancellation,
     judge_delivery,
     judge_letter,
     judge_restart,
@@ -67,6 +69,7 @@ WEIGHTS = {
     "mark": 6,
     "restart": 3,
     "sweep": 2,
+    "cancel": 3,
     "send_again": 10,
 }
 
@@ -85,6 +88,9 @@ EXAMPLES = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
+
+#: Nothing leaves them.
+FINAL = (Status.COMPLETED, Status.CANCELLED)
 
 ALLOWED = {(change.source, change.target, who) for change in TRANSITIONS for who in change.by.split(" or ")}
 #: The sweep notes on a restarted task when its message was sent last; its status stays.
@@ -191,6 +197,15 @@ class Model:
             self.remember(CRASHED)
         self._fail(error, now, claim_id=None, not_before=None, unsent_shard=None, unsent_key=None)
 
+    def cancel(self, now: int) -> None:
+        self.write(
+            status=Status.CANCELLED,
+            not_before=None,
+            unsent_shard=None,
+            unsent_key=None,
+            expires_at=(now + RETENTION) // 1000,
+        )
+
     def _fail(self, error: str, now: int, **changes: None) -> None:
         expires_at = (now + RETENTION) // 1000
         self.write(
@@ -243,6 +258,7 @@ class Interleavings(RuleBasedStateMachine):
         self.records = []  # every version of the record, as somebody may have read it
         self.attempts: list[Attempt] = []  # every claim that was won
         self.sent: list[Sent] = []  # every change that anybody sent
+        self.cancelled: set[str] = set()  # the creation keys of what somebody was told is cancelled
         assert self.submit() is None
         self.check("submit")
 
@@ -256,7 +272,7 @@ class Interleavings(RuleBasedStateMachine):
         step = draw.draw(st.sampled_from([step for step in possible for _ in range(WEIGHTS[step])]), "step")
         view = possible[step][-min(max(1, age), len(possible[step]))]
         self.check(getattr(self, step)(view, draw))
-        if self.model.status is Status.COMPLETED and draw.draw(st.booleans(), "next task"):
+        if self.model.status in FINAL and draw.draw(st.booleans(), "next task"):
             self.begin()
 
     def steps(self) -> Iterable[tuple[str, Callable[[Task], bool]]]:
@@ -269,6 +285,7 @@ class Interleavings(RuleBasedStateMachine):
         yield "redrive", lambda task: self.judge_letter(task) is Verdict.FAIL
         yield "mark", lambda task: self.judge_letter(task) is Verdict.BURY
         yield "restart", lambda task: judge_restart(task) is Restart.RESTART
+        yield "cancel", lambda _: True
         yield "sweep", lambda task: task.unsent_key is not None
         yield "send_again", lambda task: any(sent.change.before == task for sent in self.sent)
         yield "submit_again", lambda _: True
@@ -380,11 +397,34 @@ class Interleavings(RuleBasedStateMachine):
         self.write(view, view.sent_again(self.now), noted)
         return "sweep"
 
+    def cancel(self, view: Task, _: st.DataObject) -> str:
+        """Somebody asks for it, by what was read. Whoever is not heard reads again, which is a step of its own."""
+        started = any(
+            (one.task.created_key, one.task.run) == (view.created_key, view.run)
+            and one.task.version <= view.version
+            for one in self.attempts
+        )
+        match judge_cancellation(view):
+            case Cancellation.CANCEL:
+                if self.is_current(view):
+                    assert not self.running()
+                self.write(
+                    view, view.cancelled(keep=RETENTION, now=self.now), partial(Model.cancel, now=self.now)
+                )
+                if self.sent[-1].written:
+                    self.cancelled.add(view.created_key)
+            case Cancellation.NOTHING:
+                assert view.created_key in self.cancelled
+            case Cancellation.REFUSE:
+                assert started or view.status is Status.FAILED
+                assert not (self.is_current(view) and view.created_key in self.cancelled)
+        return "cancel"
+
     # -- what always holds
 
     @invariant()
     def one_attempt_runs_at_a_time(self) -> None:
-        assert len(self.running()) <= 1
+        assert len(self.running()) <= (self.model.created_key not in self.cancelled)
 
     def check(self, who: str) -> None:
         """The record is as the model says, and what changed it was allowed to `who`."""
@@ -397,7 +437,7 @@ class Interleavings(RuleBasedStateMachine):
         self.records.append(to_task(item))
         if before is None:
             return
-        assert before.status is not Status.COMPLETED
+        assert before.status not in FINAL
         assert now.version == before.version + 1
         assert (before.status, now.status, who) in ALLOWED
         assert (now.run, now.attempts) >= (before.run, before.attempts)
@@ -406,7 +446,7 @@ class Interleavings(RuleBasedStateMachine):
         assert now.attempts == len([task for task in claims if task.run == now.run])
         assert (now.failed_shard is not None) == (now.status is Status.FAILED)
         assert (now.lease_until is not None) == (now.status is Status.PROCESSING)
-        assert (now.expires_at is not None) == (now.status in (Status.COMPLETED, Status.FAILED))
+        assert (now.expires_at is not None) == (now.status in (*FINAL, Status.FAILED))
         assert now.unsent_shard is None or (now.status is Status.PENDING and now.run > 1)
         assert (now.unsent_shard is None) == (now.unsent_key is None)
         assert now.dead_lettered_at is None or now.status is Status.FAILED
@@ -426,7 +466,7 @@ class Interleavings(RuleBasedStateMachine):
             case Verdict.FAIL:
                 assert self.store.change(task, task.given_up(decision.reason, keep=RETENTION, now=self.now))
             case _:
-                assert task.status in (Status.COMPLETED, Status.FAILED)
+                assert task.status in (*FINAL, Status.FAILED)
 
     # -- how the rules speak
 
@@ -476,6 +516,7 @@ class Interleavings(RuleBasedStateMachine):
         claim_id = f"claim-{self.claims}"
         claimed = view.claimed(claim_id, lease_until=self.now + LEASE, now=self.now)
         if self.write(view, claimed, partial(Model.claim, claim_id=claim_id, now=self.now)):
+            assert claimed.created_key not in self.cancelled
             self.attempts.append(Attempt(claimed, self.now + INVOCATION))
 
     def judge(self, task: Task, ahead: int = 0) -> Verdict:
