@@ -65,12 +65,10 @@ def document(types: Iterable[TaskType]) -> Schema:
             "/tasks/{taskId}": {"get": _get(), "delete": _cancel()},
             "/tasks/{taskId}/retry": {"post": _retry()},
             "/live": {"post": _live()},
-            "/": {"get": _read("openPage", "The web page", "It lists tasks and submits them.", "text/html")},
-            "/docs": {"get": _read("readDocs", "This description as a page", "A page to read.", "text/html")},
+            "/": {"get": _read("openPage", "The web page", "It lists tasks and submits them.", _HTML)},
+            "/docs": {"get": _read("readDocs", "This description as a page", "A page to read.", _HTML)},
             "/openapi.json": {
-                "get": _read(
-                    "describeApi", "This description", "In OpenAPI 3.1.", "application/json", "BadRequest"
-                )
+                "get": _read("describeApi", "This description", "In OpenAPI 3.1.", _DOCUMENT, "BadRequest")
             },
         },
         "components": {
@@ -291,8 +289,11 @@ def _live() -> Schema:
     )
 
 
-def _read(name: str, summary: str, description: str, media_type: str, *problems: str) -> Schema:
-    content = {media_type: {"schema": {"type": "object" if media_type == "application/json" else "string"}}}
+_DOCUMENT: Final[Schema] = {"application/json": {"schema": {"type": "object"}}}
+_HTML: Final[Schema] = {"text/html": {"schema": {"type": "string"}}}
+
+
+def _read(name: str, summary: str, description: str, content: Schema, *problems: str) -> Schema:
     headers = {"x-correlation-id": _ref("headers", "CorrelationId")}
     answer = {"description": description, "headers": headers, "content": content}
     return _operation(name, summary, {HTTPStatus.OK: answer}, problems)

@@ -51,7 +51,7 @@ def fail(old: Snapshot, **changes: Any) -> Snapshot:
 
 
 def cancel(old: Snapshot, **changes: Any) -> Snapshot:
-    return after(old, Status.CANCELLED, **({"not_before": None} | changes))
+    return after(old, Status.CANCELLED, not_before=None, **changes)
 
 
 def mark(old: Snapshot, **changes: Any) -> Snapshot:
