@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help local test verify check chaos outage killer bench format smoke load screenshot lock clean
+.PHONY: help local test verify check chaos outage killer bench format smoke load screenshot diagram lock clean
 .DELETE_ON_ERROR:
 # Packages are installed without bytecode, which takes longer than to fetch them; what is imported is compiled
 # once, then, and kept.
@@ -57,6 +57,9 @@ smoke: .venv/.run  ## Submit a few tasks to URL and wait for them
 
 screenshot: .venv/.dev  ## A picture of the page at URL, docs/page.png; submits a few tasks there (needs chromium)
 	@.venv/bin/python -m tests.e2e.page.screenshot $(URL) docs/page.png
+
+diagram: .venv/.dev  ## docs/architecture.md, drawn from the program
+	@.venv/bin/python -m tests.docs.architecture
 
 load: .venv/.run  ## Submit COUNT tasks to URL, BATCH in a request, CONCURRENCY requests at a time
 	@.venv/bin/python -m client load $(URL) --count $(COUNT) --concurrency $(CONCURRENCY) --batch $(BATCH)
