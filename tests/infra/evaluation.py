@@ -92,6 +92,9 @@ class Recorder(MockMonitor):
                     "parent": request.parent,
                     "protect": request.protect,
                     "dependencies": sorted(request.dependencies),
+                    "propertyDependencies": {
+                        name: sorted(found.urns) for name, found in request.propertyDependencies.items()
+                    },
                     "inputs": json.loads(json.dumps(_plain(inputs), default=repr)),
                     "secrets": sorted(
                         name for name in inputs if pulumi.runtime.rpc.is_rpc_secret(inputs[name])

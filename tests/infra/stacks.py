@@ -22,7 +22,8 @@ class Program:
     """What one evaluation declared.
 
     Attributes:
-        resources: Every resource: urn, type, name, parent, protect, dependencies, inputs and which of them are secrets.
+        resources: Every resource: urn, type, name, parent, protect, dependencies (all, and by property), inputs and
+            which of them are secrets.
         outputs: The stack's outputs; ``<unknown>`` in a preview of what AWS computes.
         error: The message for the user if the program ended itself.
         config: The configuration that it was given, as strings by key.
