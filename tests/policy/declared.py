@@ -7,6 +7,13 @@ from typing import Any, cast
 from policy.rules import RESOURCE_RULES, STACK_RULES, UNKNOWN, Resource
 from tests.infra.stacks import Program
 
+#: Options that make the program declare more than it does as the repository configures it.
+WITH_OPTIONS = {
+    "webhookSecret": f"whsec_{'MfKQ' * 8}",
+    "apiProvisionedConcurrency": "1",
+    "dlqMonitorTrigger": "queue",
+}
+
 Violations = dict[str, set[tuple[str, str]]]
 
 

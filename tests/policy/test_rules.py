@@ -9,17 +9,11 @@ import pytest
 
 from policy.rules import EPHEMERAL, RESOURCE_RULES, STACK_RULES, TAGGABLE, WITHOUT_RESOURCES
 from tests.infra.stacks import ROOT, STACKS, Program, evaluate, evaluate_in
-from tests.policy.declared import each_violation, resources_of, violations
+from tests.policy.declared import WITH_OPTIONS, each_violation, resources_of, violations
 
 pytestmark = pytest.mark.xdist_group("infra")
 
 RULES = {rule.name: rule for rule in (*RESOURCE_RULES, *STACK_RULES)}
-#: Options that make the program declare more than it does as the repository configures it.
-WITH_OPTIONS = {
-    "webhookSecret": f"whsec_{'MfKQ' * 8}",
-    "apiProvisionedConcurrency": "1",
-    "dlqMonitorTrigger": "queue",
-}
 
 
 def bad_program() -> Program:
