@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None, directory: Path | None = None) 
 def _up(options: _Options, directory: Path, out: TextIO) -> None:
     project = read_project(directory)
     config = stack_config(project, options.stack, options.config)
-    region = config.get(REGION_KEY, DEFAULT_REGION)
+    region = config.values.get(REGION_KEY, DEFAULT_REGION)
     with Emulator(options.port, region) as emulator:
         # Imported while the emulator starts, because the SDKs take as long to load.
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
@@ -177,8 +177,9 @@ def _parse(arguments: Sequence[str] | None) -> _Options:
         dest="config",
         action="append",
         default=[],
-        metavar="KEY=VALUE",
-        help="a config value over the stack's own, as many as wanted; lists are JSON",
+        metavar="KEY[=VALUE]",
+        help="a config value over the stack's own, as many as wanted; lists are JSON; without =VALUE it is that of "
+        "the environment variable KEY",
     )
     up.add_argument(
         "--json", action="store_true", help="print the outputs as one JSON line when ready, nothing else"

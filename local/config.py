@@ -1,12 +1,15 @@
 """The program's configuration as the Pulumi CLI would hand it over: defaults, then the stack's file, then `-c`.
 
 The SDK knows neither defaults nor types: the CLI merges and checks them before a program starts. This does the
-same, and what the CLI lets pass for a program to judge (ranges, undeclared keys in a stack's file) passes here too.
+same, and what the CLI lets pass for a program to judge (ranges, undeclared keys) passes here too. An undeclared key
+of the command line is a secret to the program: an optional secret is what cannot be declared, as the CLI refuses its
+default.
 """
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,6 +32,19 @@ class Project:
     declared: Mapping[str, Mapping[str, Any]]
 
 
+@dataclass(frozen=True)
+class StackConfig:
+    """What a program reads through `pulumi.Config`.
+
+    Attributes:
+        values: every value by its qualified key, as text, in the form that `pulumi.Config` reads.
+        secrets: the keys whose values are secret.
+    """
+
+    values: Mapping[str, str] = field(repr=False)
+    secrets: frozenset[str] = frozenset()
+
+
 def read_project(directory: Path) -> Project:
     """Read `Pulumi.yaml` of a program's directory. Raises LocalError when it is missing or no project file."""
     path = directory / "Pulumi.yaml"
@@ -45,30 +61,39 @@ def read_project(directory: Path) -> Project:
     return Project(directory, name, declared)
 
 
-def stack_config(project: Project, stack: str, overrides: Sequence[str]) -> dict[str, str]:
+def stack_config(project: Project, stack: str, overrides: Sequence[str]) -> StackConfig:
     """Merge and check the configuration of one stack.
 
     Args:
         project: what `Pulumi.yaml` declares.
         stack: the stack's name; its file is `Pulumi.<stack>.yaml`.
-        overrides: `key=value` texts of the command line. A value for an array or object is JSON.
-
-    Returns:
-        Every value by its qualified key, as text, in the form that `pulumi.Config` reads.
+        overrides: `key=value` texts of the command line, or `key` for the value of the environment variable of that
+            name. A value for an array or object is JSON.
 
     Raises:
-        ConfigError: naming each key that is unknown, missing or of the wrong type.
+        ConfigError: naming each key that is unknown, missing, encrypted or of the wrong type. The value of a secret
+            is not shown, nor that of a key that may be a misspelt secret's.
         LocalError: when the stack has no file, or a file that cannot be read.
     """
     values = _stack_values(project, stack)
+    encrypted = {key for key, value in values.items() if _is_encrypted(value)}
+    secrets = encrypted | {key for key, declaration in project.declared.items() if declaration.get("secret")}
     problems: list[str] = []
     for override in overrides:
         try:
-            key, value = _override(project, override)
+            key, value = _override(project, override, secrets)
         except ConfigError as error:
             problems.append(str(error))
         else:
             values[key] = value
+            encrypted.discard(key)
+            if key not in project.declared and key != REGION_KEY:
+                secrets.add(key)
+    problems += [
+        f"{_short(project, key)}: is encrypted in Pulumi.{stack}.yaml and cannot be read here; give it with "
+        f"-c {_short(project, key)} (docs/local-stack.md)"
+        for key in sorted(encrypted)
+    ]
     for key, declaration in project.declared.items():
         if key not in values:
             value = declaration.get("default", declaration.get("value"))
@@ -82,13 +107,12 @@ def stack_config(project: Project, stack: str, overrides: Sequence[str]) -> dict
         type_name = declaration.get("type")
         # A plain number or boolean in a stack's file is text to the CLI, so it fits a string key.
         value = values[key] if isinstance(values[key], dict | list) else _as_text(values[key])
-        if type_name is not None and not _has_type(value, declaration):
-            problems.append(
-                f"{_short(project, key)}: {_as_text(values[key])!r} is not of type {_type_name(declaration)}"
-            )
+        if type_name is not None and key not in encrypted and not _has_type(value, declaration):
+            shown = "[secret]" if key in secrets else repr(_as_text(value))
+            problems.append(f"{_short(project, key)}: {shown} is not of type {_type_name(declaration)}")
     if problems:
         raise ConfigError("; ".join(problems))
-    return {key: _as_text(value) for key, value in values.items()}
+    return StackConfig({key: _as_text(value) for key, value in values.items()}, frozenset(secrets))
 
 
 def _stack_values(project: Project, stack: str) -> dict[str, Any]:
@@ -101,32 +125,39 @@ def _stack_values(project: Project, stack: str) -> dict[str, Any]:
     content = _read_yaml(path)
     if content.get("environment"):
         raise LocalError(f"{path.name}: 'environment' needs Pulumi's service and cannot be read locally")
-    values: dict[str, Any] = {}
-    for key, value in _mapping(content.get("config"), f"{path.name}: config").items():
-        if isinstance(value, dict) and "secure" in value:
-            raise LocalError(
-                f"{path.name}: {key} is encrypted and cannot be read locally; leave it to -c {key}=..."
-            )
-        values[_qualified(project.name, key)] = value
-    return values
+    config = _mapping(content.get("config"), f"{path.name}: config")
+    return {_qualified(project.name, key): value for key, value in config.items()}
 
 
-def _override(project: Project, override: str) -> tuple[str, Any]:
+def _is_encrypted(value: Any) -> bool:
+    """Whether there is a secret in it as the CLI writes it, `{secure: ...}`, maybe in an array or object."""
+    if isinstance(value, dict):
+        items = cast("dict[Any, Any]", value)
+        return items.keys() == {"secure"} or any(map(_is_encrypted, items.values()))
+    return isinstance(value, list) and any(map(_is_encrypted, cast("list[Any]", value)))
+
+
+def _override(project: Project, override: str, secrets: set[str]) -> tuple[str, Any]:
     name, separator, text = override.partition("=")
-    if not separator or not name:
-        raise ConfigError(f"-c {override}: is not of the form key=value")
+    if not name:
+        raise ConfigError("-c: is not of the form key=value")
     key = _qualified(project.name, name)
-    if key not in project.declared and key != REGION_KEY:
+    if key not in project.declared and key != REGION_KEY and _namespace(key) != project.name:
         allowed = ", ".join(
             sorted({_short(project, declared) for declared in project.declared} | {REGION_KEY})
         )
-        raise ConfigError(f"-c {override}: unknown key {name!r}; allowed: {allowed}")
+        raise ConfigError(f"-c {name}: unknown key; allowed: {allowed}")
+    if not separator:
+        if name not in os.environ:
+            raise ConfigError(f"-c {name}: no value: neither {name}=... nor an environment variable {name}")
+        text = os.environ[name]
     type_name = project.declared.get(key, {}).get("type")
     if type_name in {"array", "object"}:
         try:
             return key, json.loads(text)
         except ValueError:
-            raise ConfigError(f"{name}: {text!r} is no JSON {type_name}") from None
+            shown = "[secret]" if key in secrets else repr(text)
+            raise ConfigError(f"{name}: {shown} is no JSON {type_name}") from None
     return key, text
 
 

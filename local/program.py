@@ -23,7 +23,7 @@ from pulumi.runtime.settings import get_root_resource
 from pulumi.runtime.stack import Stack, run_pulumi_func
 
 from local.aws import ACCOUNT, Aws
-from local.config import Project
+from local.config import Project, StackConfig
 from local.creators import RESOURCE_TYPES
 from local.creators.resource_type import Creation
 from local.errors import LocalError, UnsupportedError
@@ -45,7 +45,7 @@ class Deployment:
     resources: list[Created] = field(default_factory=list[Created])
 
 
-def deploy(project: Project, stack: str, config: Mapping[str, str], aws: Aws) -> Deployment:
+def deploy(project: Project, stack: str, config: StackConfig, aws: Aws) -> Deployment:
     """Evaluate the program of a project and create what it declares.
 
     One call per process: the SDK keeps the first program's exports. It changes the working directory to the
@@ -63,7 +63,7 @@ def deploy(project: Project, stack: str, config: Mapping[str, str], aws: Aws) ->
     loop.set_default_executor(ThreadPoolExecutor(max_workers=1))
     asyncio.set_event_loop(loop)
     _keep_quiet()
-    set_all_config(dict(config))
+    set_all_config(dict(config.values), list(config.secrets))
     set_mocks(provider, project=project.name, stack=stack, preview=False, logger=_program_log())
     os.chdir(project.directory)
     sys.path.insert(0, str(project.directory))

@@ -112,14 +112,14 @@ class LocalStack:
 
 
 @contextmanager
-def running(log: Path, *config: str, command: Sequence[str] = ("-m", "local")) -> Generator[LocalStack]:
-    """A local stack with this configuration over the defaults of a local run; `command` is what Python runs."""
+def running(log: Path, *config: str, environment: Mapping[str, str] | None = None) -> Generator[LocalStack]:
+    """A local stack with this configuration over the defaults of a local run."""
     options = [argument for value in config for argument in ("-c", value)]
     with log.open("w") as stderr:
         process = subprocess.Popen(
-            [sys.executable, *command, "up", "--json", "--port", "0", *options],
+            [sys.executable, "-m", "local", "up", "--json", "--port", "0", *options],
             cwd=REPOSITORY,
-            env={**os.environ, "TMPDIR": str(log.parent)},
+            env={**os.environ, **(environment or {}), "TMPDIR": str(log.parent)},
             stdout=subprocess.PIPE,
             stderr=stderr,
         )

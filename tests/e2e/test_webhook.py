@@ -7,7 +7,6 @@ import hashlib
 import hmac
 import json
 import random
-import shutil
 import socket
 import threading
 import time
@@ -21,7 +20,7 @@ import pytest
 
 from tests.waiting import wait_for
 
-from .conftest import FINISHED, REPOSITORY, LocalStack, running
+from .conftest import FINISHED, LocalStack, running
 
 pytestmark = pytest.mark.xdist_group("webhook")
 
@@ -30,17 +29,6 @@ KEY: Final = bytes(range(32))
 SECRET: Final = f"whsec_{base64.b64encode(KEY).decode()}"
 ATTEMPTS: Final = 3
 METADATA: Final = "http://169.254.169.254/latest/meta-data/"
-
-_MAIN = "import sys, pathlib, local.cli; sys.exit(local.cli.main(sys.argv[2:], pathlib.Path(sys.argv[1])))"
-
-#: The project's program, told that the value of one key is a secret, as the Pulumi CLI tells it.
-_PROGRAM = f"""
-import runpy, sys
-from pulumi.runtime import config
-sys.path.insert(0, {str(REPOSITORY)!r})
-config.set_all_config(dict(config.CONFIG.get()), ["tasks:webhookSecret"])
-runpy.run_path({str(REPOSITORY / "__main__.py")!r}, run_name="__main__")
-"""
 
 
 @dataclass
@@ -136,15 +124,15 @@ def listening(host: str) -> Generator[tuple[str, list[str]]]:
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Generator[LocalStack]:
     """A stack with a secret that may deliver to 127.0.0.1, and to no other address."""
-    folder = tmp_path_factory.mktemp("webhook")
-    program = folder / "program"
-    program.mkdir()
-    shutil.copy(REPOSITORY / "Pulumi.yaml", program)
-    (program / "Pulumi.local.yaml").write_text(json.dumps({"config": {"tasks:webhookSecret": SECRET}}))
-    (program / "__main__.py").write_text(_PROGRAM)
-    (program / "build").symlink_to(REPOSITORY / "build")
-    config = ("failureRate=0", "backoffBaseSeconds=1", 'webhookAllowedNetworks=["127.0.0.1/32"]')
-    with running(folder / "log", *config, command=("-c", _MAIN, str(program))) as stack:
+    # By the environment: the command line would show the secret to everybody on this machine.
+    environment = {"webhookSecret": SECRET}
+    config = (
+        "failureRate=0",
+        "backoffBaseSeconds=1",
+        'webhookAllowedNetworks=["127.0.0.1/32"]',
+        "webhookSecret",
+    )
+    with running(tmp_path_factory.mktemp("webhook") / "log", *config, environment=environment) as stack:
         yield stack
 
 

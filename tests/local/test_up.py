@@ -336,8 +336,8 @@ def test_what_cannot_be_honoured_is_one_line_and_leaves_nothing(start_stack: Sta
     ("arguments", "message"),
     [
         (
-            ("-c", "colour=red"),
-            "-c colour=red: unknown key 'colour'; allowed: aws:region, count, greeting, names",
+            ("-c", "paint:colour=red"),
+            "-c paint:colour: unknown key; allowed: aws:region, count, greeting, names",
         ),
         (("-c", "count=many"), "count: 'many' is not of type integer"),
         (
