@@ -14,7 +14,8 @@ from local.errors import LocalError
 #: The account that the emulator keeps everything in.
 ACCOUNT = "000000000000"
 
-_CREDENTIAL = "test"
+#: Access key and secret that the emulator takes for the account's own.
+CREDENTIAL = "test"
 
 
 def forget_user_settings() -> None:
@@ -87,8 +88,8 @@ class Aws:
                 self._clients[service] = client(
                     service,
                     endpoint_url=self.endpoint_url,
-                    aws_access_key_id=_CREDENTIAL,
-                    aws_secret_access_key=_CREDENTIAL,
+                    aws_access_key_id=CREDENTIAL,
+                    aws_secret_access_key=CREDENTIAL,
                     config=Config(
                         # An empty mapping means none; None would ask the environment.
                         proxies={},

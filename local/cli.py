@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -20,6 +20,7 @@ from typing import Any, NoReturn, TextIO
 from local.config import DEFAULT_REGION, REGION_KEY, read_project, stack_config
 from local.emulator import Emulator
 from local.errors import ConfigError, LocalError
+from local.program_files import ProgramFiles
 from local.running import told
 
 #: Exit status for a wrong command line.
@@ -32,6 +33,7 @@ class _Options:
     stack: str
     config: Sequence[str]
     as_json: bool
+    watch: bool
 
 
 class _Stopped(KeyboardInterrupt):
@@ -73,6 +75,7 @@ def _up(options: _Options, directory: Path, out: TextIO) -> None:
     project = read_project(directory)
     config = stack_config(project, options.stack, options.config)
     region = config.values.get(REGION_KEY, DEFAULT_REGION)
+    files = ProgramFiles(directory, options.stack)  # as they are before the program reads them
     with Emulator(options.port, region) as emulator:
         # Imported while the emulator starts, because the SDKs take as long to load.
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
@@ -89,7 +92,12 @@ def _up(options: _Options, directory: Path, out: TextIO) -> None:
         _on_stop_signals(lambda _number, _frame: stop.set())
         known = {**deployment.outputs, "endpointUrl": emulator.endpoint_url, "region": region}
         follower = LogFollower(aws, function_logs(deployment.resources))
-        with told(directory, emulator.port, known), _blaming_the_emulator(emulator):
+        watch = nullcontext()
+        if options.watch:
+            from local.watch import Watch  # noqa: PLC0415
+
+            watch = Watch(files, config, options.config, aws, deployment, _say)
+        with told(directory, emulator.port, known), watch, _blaming_the_emulator(emulator):
             out.write(json.dumps(known) + "\n" if options.as_json else _introduction(deployment.outputs))
             out.flush()
             while not stop.is_set():
@@ -184,8 +192,13 @@ def _parse(arguments: Sequence[str] | None) -> _Options:
     up.add_argument(
         "--json", action="store_true", help="print the outputs as one JSON line when ready, nothing else"
     )
+    up.add_argument(
+        "--watch",
+        action="store_true",
+        help="give the running functions their new code whenever a file of theirs changes",
+    )
     parsed = parser.parse_args(arguments)
-    return _Options(parsed.port, parsed.stack, parsed.config, parsed.json)
+    return _Options(parsed.port, parsed.stack, parsed.config, parsed.json, parsed.watch)
 
 
 def _port(text: str) -> int:

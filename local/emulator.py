@@ -24,6 +24,11 @@ _APPLICATION = Path(__file__).with_name("emulated") / "ministack_app.py"
 _START_SECONDS = 60
 
 
+def emulator_python() -> Path:
+    """The Python that the emulator and the functions run in."""
+    return Path(sys.prefix) / "emulator" / "bin" / "python"
+
+
 class Emulator:
     """A running emulator; leaving its context ends it and every process that it started.
 
@@ -36,7 +41,7 @@ class Emulator:
     """
 
     def __init__(self, port: int, region: str) -> None:
-        python = Path(sys.prefix) / "emulator" / "bin" / "python"
+        python = emulator_python()
         if not python.exists():
             raise LocalError(
                 f"the AWS emulator is not installed in {python.parents[1]}; `make local` installs it"

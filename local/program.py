@@ -1,16 +1,18 @@
 """Evaluates a Pulumi program through the SDK, with a provider that creates each resource in the emulator.
 
-The SDK offers a place to put a provider without the Pulumi engine: its mocks. These ones create for real.
+The SDK offers a place to put a provider without the Pulumi engine: its mocks. These ones create for real, or look up
+what was created by an earlier evaluation.
 """
 
 import asyncio
+import hashlib
 import logging
 import os
 import runpy
 import sys
 import traceback
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -31,9 +33,20 @@ from local.errors import LocalError, UnsupportedError
 
 @dataclass(frozen=True)
 class Created:
-    """A resource that now exists: its Pulumi type token, and its inputs and outputs together."""
+    """A resource that now exists.
+
+    Attributes:
+        token: its Pulumi type token.
+        name: its logical name.
+        id: its Pulumi ID.
+        declared: what the program declared, with the contents of archives as their hash.
+        properties: its inputs and outputs together.
+    """
 
     token: str
+    name: str
+    id: str
+    declared: Mapping[str, Any]
     properties: Mapping[str, Any]
 
 
@@ -45,11 +58,53 @@ class Deployment:
     resources: list[Created] = field(default_factory=list[Created])
 
 
+#: Gives a resource its ID and its properties: type token, logical name, inputs.
+Create = Callable[[str, str, dict[str, Any]], tuple[str, dict[str, Any]]]
+
+
 def deploy(project: Project, stack: str, config: StackConfig, aws: Aws) -> Deployment:
-    """Evaluate the program of a project and create what it declares.
+    """Evaluate the program of a project and create what it declares, as `evaluate` says."""
+    created: list[Created] = []
+
+    def create(token: str, name: str, inputs: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        resource_type = RESOURCE_TYPES.get(token)
+        if resource_type is None:
+            raise UnsupportedError("a local run does not know this resource type (local/creators)")
+        declared = as_declared(inputs)
+        resource_id, computed = resource_type.create(Creation(aws, project.name, name, inputs))
+        properties = {**inputs, "region": aws.region, **computed}
+        if "tags" in inputs:
+            properties["tagsAll"] = inputs["tags"]
+        created.append(Created(token, name, resource_id, declared, properties))
+        return resource_id, properties
+
+    return Deployment(evaluate(project, stack, config, aws, create), created)
+
+
+def as_declared(value: Any) -> Any:
+    """The inputs of a resource in a form that can be compared: an archive is its path and the hash of its file."""
+    if isinstance(value, dict):
+        return {key: as_declared(item) for key, item in cast("dict[str, Any]", value).items()}
+    if isinstance(value, list):
+        return [as_declared(item) for item in cast("list[Any]", value)]
+    if isinstance(value, pulumi.FileArchive):
+        path = Path(str(value.path))
+        return str(path), hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+    return value
+
+
+def evaluate(project: Project, stack: str, config: StackConfig, aws: Aws, create: Create) -> dict[str, Any]:
+    """Evaluate the program of a project and return what it exports.
 
     One call per process: the SDK keeps the first program's exports. It changes the working directory to the
     project's, as the Pulumi CLI does.
+
+    Args:
+        project: whose program.
+        stack: the stack's name.
+        config: the stack's configuration.
+        aws: whose region and endpoint the program is told.
+        create: called for each resource, one at a time; what it raises ends the evaluation.
 
     Raises:
         LocalError: the program refused its configuration or failed, or declares what cannot be created here.
@@ -57,7 +112,7 @@ def deploy(project: Project, stack: str, config: StackConfig, aws: Aws) -> Deplo
     program = project.directory / "__main__.py"
     if not program.is_file():
         raise LocalError(f"no Pulumi program: {program} is missing")
-    provider = _Provider(project.name, aws)
+    provider = _Provider(aws, create)
     # The loop must exist before the mocks are set. One thread: resources are created one at a time.
     loop = asyncio.new_event_loop()
     loop.set_default_executor(ThreadPoolExecutor(max_workers=1))
@@ -83,7 +138,7 @@ def deploy(project: Project, stack: str, config: StackConfig, aws: Aws) -> Deplo
         loop.run_until_complete(loop.run_in_executor(None, _close_own_loop))
     if provider.failure is not None:
         raise provider.failure
-    return Deployment(outputs, provider.created)
+    return outputs
 
 
 def _close_own_loop() -> None:
@@ -96,12 +151,11 @@ def _close_own_loop() -> None:
 
 
 class _Provider(Mocks):
-    """Creates resources and answers the functions that a program calls."""
+    """Has resources created and answers the functions that a program calls."""
 
-    def __init__(self, project: str, aws: Aws) -> None:
-        self._project = project
+    def __init__(self, aws: Aws, create: Create) -> None:
         self._aws = aws
-        self.created: list[Created] = []
+        self._create = create
         self.failure: LocalError | None = None
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
@@ -111,7 +165,7 @@ class _Provider(Mocks):
             # The SDK goes on with what does not depend on the failed resource; nothing more is to be created.
             raise self.failure
         try:
-            return self._create(args.typ, args.name, args.inputs)
+            return self._create(args.typ, args.name, cast("dict[str, Any]", _plain(args.inputs)))
         except LocalError as error:
             self.failure = LocalError(f"{args.typ} {args.name!r}: {error}")
             raise self.failure from None
@@ -144,19 +198,6 @@ class _Provider(Mocks):
             )
             raise self.failure
         return answers[args.token], []
-
-    def _create(self, token: str, name: str, declared: Any) -> tuple[str, dict[str, Any]]:
-        resource_type = RESOURCE_TYPES.get(token)
-        if resource_type is None:
-            raise UnsupportedError("a local run does not know this resource type (local/creators)")
-        inputs = cast("dict[str, Any]", _plain(declared))
-        creation = Creation(self._aws, self._project, name, inputs)
-        resource_id, computed = resource_type.create(creation)
-        properties = {**inputs, "region": self._aws.region, **computed}
-        if "tags" in inputs:
-            properties["tagsAll"] = inputs["tags"]
-        self.created.append(Created(token, properties))
-        return resource_id, properties
 
 
 def _plain(value: Any) -> Any:

@@ -1,16 +1,18 @@
 """Lambda."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pulumi
 
+from local.aws import Aws
 from local.creators.resource_type import Call, Creation, Nested, Passed, ResourceType
 from local.errors import LocalError, UnsupportedError
 
 FUNCTION = "aws:lambda/function:Function"
+ALIAS = "aws:lambda/alias:Alias"
 
 #: How often the state of a version is looked up while its snapshot is made.
 _PAUSE_SECONDS = 0.05
@@ -30,16 +32,37 @@ def _function_name(creation: Creation) -> Mapping[str, Any]:
     return {"FunctionName": creation.request["FunctionName"]}
 
 
-def _await_snapshot(creation: Creation) -> None:
-    """Wait for the published version of a function with SnapStart, as Pulumi's provider does.
+def update_code(aws: Aws, function: Mapping[str, Any], aliases: Iterable[Mapping[str, Any]]) -> None:
+    """Give a function that exists the code that its archive holds now. Calls that run are left to end.
 
-    A function that cannot start ends the deployment then, not its first call.
+    Args:
+        aws: where it exists.
+        function: its properties.
+        aliases: the properties of all aliases; those of its version lead to a new version then.
     """
-    if "SnapStart" not in creation.request or not creation.request.get("Publish"):
+    name = {"FunctionName": function["name"]}
+    aws.call("lambda", "update_function_code", {**name, **_zip_file(function["code"])})
+    if not function.get("publish"):
         return
-    version = {**_function_name(creation), "Qualifier": creation.response["Version"]}
+    version: str = aws.call("lambda", "publish_version", name)["Version"]
+    if "snapStart" in function:
+        _await_snapshot(aws, function["name"], version)
+    for alias in aliases:
+        if (alias["functionName"], alias["functionVersion"]) == (function["name"], function["version"]):
+            aws.call("lambda", "update_alias", {**name, "Name": alias["name"], "FunctionVersion": version})
+
+
+def _await_published(creation: Creation) -> None:
+    """Wait for the published version of a function with SnapStart, as Pulumi's provider does."""
+    if "SnapStart" in creation.request and creation.request.get("Publish"):
+        _await_snapshot(creation.aws, creation.request["FunctionName"], creation.response["Version"])
+
+
+def _await_snapshot(aws: Aws, function: str, version: str) -> None:
+    """A function that cannot start ends the deployment then, not its first call."""
     while True:
-        state = creation.aws.call("lambda", "get_function_configuration", version)
+        request = {"FunctionName": function, "Qualifier": version}
+        state = aws.call("lambda", "get_function_configuration", request)
         if state["State"] == "Failed":
             raise LocalError(f"the snapshot cannot be taken: {state['StateReason']}")
         if state["State"] != "Pending":
@@ -140,7 +163,7 @@ RESOURCE_TYPES = (
                 needed=lambda request: request["ReservedConcurrentExecutions"] >= 0,
             ),
         ),
-        finish=_await_snapshot,
+        finish=_await_published,
         outputs=_function_outputs,
         ignored={
             "sourceCodeHash": "tells Pulumi when to upload again; a local stack is always new",
@@ -148,7 +171,7 @@ RESOURCE_TYPES = (
         },
     ),
     ResourceType(
-        "aws:lambda/alias:Alias",
+        ALIAS,
         "lambda",
         auto_named="name",
         calls=(

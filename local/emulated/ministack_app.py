@@ -3,7 +3,8 @@
 Writes by PartiQL reach the table's stream here, as they do on AWS; ministack emits stream records for all other writes
 only. And streams are read by a thread of their own, four times a second, as Lambda reads them; ministack's one thread
 for all event sources waits for a stream's function while it could hand out messages of queues. And following a log
-costs no more the longer the emulator runs.
+costs no more the longer the emulator runs. And calls that run when a function gets new code end in the old one, as on
+AWS; ministack kills them.
 
 The emulator's own Python loads this file by its path, so it knows nothing of this project.
 """
@@ -13,6 +14,7 @@ import threading
 import time
 
 from ministack.app import app
+from ministack.core import lambda_runtime
 from ministack.services import cloudwatch_logs, dynamodb, lambda_svc
 
 __all__ = ["app"]
@@ -122,3 +124,40 @@ def _filter_recent_log_events(data):
 
 
 cloudwatch_logs._filter_log_events = _filter_recent_log_events
+
+
+_update_code, _invalidate = lambda_svc._update_code, lambda_svc.invalidate_worker
+_release = lambda_svc.release_worker
+_updating = threading.local()
+_retired = set()
+
+
+def _update_code_of_idle(name, data):
+    _updating.now = True
+    try:
+        return _update_code(name, data)
+    finally:
+        _updating.now = False
+
+
+def _invalidate_or_retire(func_name, qualifier=None, account=None, region=None):
+    """During an update, the processes that are busy leave the pool and live until their call has ended."""
+    if getattr(_updating, "now", False):
+        with lambda_runtime._lock:
+            pool = lambda_runtime._workers.get(f"{account}:{region}:{func_name}:{qualifier}", [])
+            _retired.update(worker for worker in pool if worker.in_use)
+            pool[:] = [worker for worker in pool if not worker.in_use]
+    _invalidate(func_name, qualifier=qualifier, account=account, region=region)
+
+
+def _release_or_kill(worker):
+    _release(worker)
+    if worker in _retired:
+        _retired.discard(worker)
+        # The caller's answer does not wait for the end of the process.
+        threading.Thread(target=lambda_runtime.kill_workers, args=([worker],), daemon=True).start()
+
+
+lambda_svc._update_code = _update_code_of_idle
+lambda_svc.invalidate_worker = _invalidate_or_retire
+lambda_svc.release_worker = _release_or_kill

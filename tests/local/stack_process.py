@@ -39,7 +39,11 @@ def write_program(directory: Path, program: str, functions: Mapping[str, str] | 
 
 
 class StackProcess:
-    """One `up` in a process of its own, with temporary files in a place of its own."""
+    """One `up` in a process of its own, with temporary files in a place of its own.
+
+    Attributes:
+        log: the file of its standard error.
+    """
 
     def __init__(
         self,
@@ -51,8 +55,8 @@ class StackProcess:
     ) -> None:
         temporary.mkdir(exist_ok=True)
         self._temporary = temporary
-        self._stderr = temporary.with_suffix(".stderr")
-        with self._stderr.open("wb") as stderr:
+        self.log = temporary.with_suffix(".stderr")
+        with self.log.open("wb") as stderr:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", _MAIN, str(program), "up", *arguments],
                 cwd=REPOSITORY,
@@ -69,7 +73,7 @@ class StackProcess:
         return json.loads(line)
 
     def stderr(self) -> str:
-        return self._stderr.read_text()
+        return self.log.read_text()
 
     def end(self, number: int = signal.SIGTERM) -> int:
         """Send a signal and return the exit status."""

@@ -76,12 +76,10 @@ def test_a_group_that_does_not_exist_yet_is_empty() -> None:
 
 
 def test_platform_lines_are_shown_unless_the_function_asks_for_warnings_only() -> None:
-    plain = Created("aws:lambda/function:Function", {"name": "f"})
-    quiet = Created(
-        "aws:lambda/function:Function",
-        {"name": "g", "loggingConfig": {"systemLogLevel": "WARN", "logGroup": GROUP}},
-    )
-    other = Created("aws:sqs/queue:Queue", {"name": "q"})
+    plain = Created("aws:lambda/function:Function", "f", "f", {}, {"name": "f"})
+    logging = {"systemLogLevel": "WARN", "logGroup": GROUP}
+    quiet = Created("aws:lambda/function:Function", "g", "g", {}, {"name": "g", "loggingConfig": logging})
+    other = Created("aws:sqs/queue:Queue", "q", "q", {}, {"name": "q"})
     assert function_logs([plain, other, quiet]) == [
         FunctionLog("f", GROUP),
         FunctionLog("g", GROUP, platform_lines=False),
