@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -38,20 +40,30 @@ def create_table(dynamodb: Any) -> str:
     return table["TableDescription"]["LatestStreamArn"]
 
 
-def create_function(emulator: Emulator, name: str, source: str, event_source: str, **mapping: Any) -> None:
-    """A function with a trigger."""
-    package = io.BytesIO()
-    with zipfile.ZipFile(package, "w") as archive:
+def package(source: str) -> bytes:
+    """The zip of a function."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
         archive.writestr("function.py", source)
-    functions = client(emulator, "lambda")
+    return content.getvalue()
+
+
+def create_function(functions: Any, name: str, source: str) -> None:
+    """A function that runs as long as it likes."""
     functions.create_function(
         FunctionName=name,
         Role="arn:aws:iam::000000000000:role/any",
         Runtime="python3.13",
         Handler="function.handler",
-        Code={"ZipFile": package.getvalue()},
+        Code={"ZipFile": package(source)},
         Timeout=900,  # longer than a test is patient
     )
+
+
+def create_reader(emulator: Emulator, name: str, source: str, event_source: str, **mapping: Any) -> None:
+    """A function with a trigger."""
+    functions = client(emulator, "lambda")
+    create_function(functions, name, source)
     functions.create_event_source_mapping(EventSourceArn=event_source, FunctionName=name, **mapping)
 
 
@@ -77,9 +89,9 @@ def test_a_slow_reader_of_a_stream_keeps_no_message_of_a_queue_waiting(tmp_path:
         stream = create_table(dynamodb)
         queue = sqs.create_queue(QueueName="queue")["QueueUrl"]
         source = WAITING.format(seen=str(changed), free=str(free))
-        create_function(emulator, "reader", source, stream, StartingPosition="LATEST")
+        create_reader(emulator, "reader", source, stream, StartingPosition="LATEST")
         queue_arn = f"arn:aws:sqs:{DEFAULT_REGION}:000000000000:queue"
-        create_function(emulator, "worker", NOTING.format(seen=str(received)), queue_arn)
+        create_reader(emulator, "worker", NOTING.format(seen=str(received)), queue_arn)
         for number in ("1", "2"):
             dynamodb.put_item(TableName="streamed", Item={"id": {"S": number}})
         wait_for(changed.exists, "a change")
@@ -124,3 +136,47 @@ def test_writes_by_partiql_reach_the_stream_of_the_table() -> None:
         ("MODIFY", {"N": "1"}, {"N": "2"}),
         ("REMOVE", {"N": "2"}, None),
     ]
+
+
+ANSWERING = """
+import os, pathlib, time
+def handler(event, context):
+    pathlib.Path({seen!r}).touch()
+    while not pathlib.Path({free!r}).exists():
+        time.sleep(0.02)
+    return {{"code": {code!r}, "process": os.getpid()}}
+"""
+
+
+def is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_a_call_that_runs_when_its_function_is_updated_ends_in_the_old_code(tmp_path: Path) -> None:
+    seen, free = tmp_path / "seen", tmp_path / "free"
+
+    def source(code: str) -> str:
+        return ANSWERING.format(seen=str(seen), free=str(free), code=code)
+
+    with Emulator(0, DEFAULT_REGION) as emulator, ThreadPoolExecutor() as threads:
+        emulator.wait_until_ready()
+        functions = client(emulator, "lambda")
+        create_function(functions, "updated", source("old"))
+
+        def call() -> dict[str, Any]:
+            return json.load(functions.invoke(FunctionName="updated")["Payload"])
+
+        try:
+            running = threads.submit(call)
+            wait_for(seen.exists, "the first call")
+            functions.update_function_code(FunctionName="updated", ZipFile=package(source("new")))
+        finally:
+            free.touch()
+        old, new = running.result(), call()
+        assert (old.get("code"), new["code"]) == ("old", "new"), old
+        wait_for(lambda: not is_running(old["process"]), "the end of the old code's process")
+        assert is_running(new["process"])

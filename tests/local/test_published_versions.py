@@ -1,6 +1,8 @@
 """Published versions of functions, as SnapStart and provisioned concurrency need them, in the emulator."""
 
 import sys
+import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -57,8 +59,10 @@ def handle(event, context):
 }
 
 
-def test_an_alias_leads_to_the_version_that_was_published(start_stack: StartStack) -> None:
-    stack = start_stack(PUBLISHED, FUNCTION)
+def test_an_alias_leads_to_the_version_that_was_published_last(
+    start_stack: StartStack, tmp_path: Path
+) -> None:
+    stack = start_stack(PUBLISHED, FUNCTION, arguments=("--json", "--port", "0", "--watch"))
     outputs = stack.ready()
     aws = Aws(outputs["endpointUrl"], outputs["region"])
     assert [arn.rpartition(":function:")[2] for arn in outputs["arns"]] == [
@@ -73,4 +77,15 @@ def test_an_alias_leads_to_the_version_that_was_published(start_stack: StartStac
     kept = aws.call("lambda", "get_provisioned_concurrency_config", alias)
     assert kept["RequestedProvisionedConcurrentExecutions"] == 2
     wait_for(lambda: "provisioned one by 1" in stack.stderr(), "the queue's message in the logs")
+
+    with zipfile.ZipFile(tmp_path / "program0" / "function.zip", "w") as archive:
+        archive.writestr("handler.py", FUNCTION["handler.py"].replace('"version"', '"newer"'))
+    program = tmp_path / "program0" / "__main__.py"
+    program.write_text(PUBLISHED.replace("executions=2", "executions=3"))
+    what = "__main__.py changes provisionedConcurrentExecutions of "
+    wait_for(lambda: f"restart for this: {what}" in stack.stderr(), "what cannot be updated")
+    assert get(outputs, "/") == {"version": "1"}
+    program.write_text(PUBLISHED)
+    wait_for(lambda: "updated: 2 functions (__main__.py), " in stack.stderr(), "the update")
+    assert get(outputs, "/") == {"newer": "2"}
     assert stack.end() == 0
