@@ -60,8 +60,8 @@ class Difference:
     """Between what runs and what the program's files say.
 
     Attributes:
-        functions: the functions that have other code; it was loaded.
-        others: what else differs, in words; then nothing was loaded.
+        functions: the functions that have other code.
+        others: what else differs, in words.
         resources: in place of the deployment's, once the code is updated.
     """
 
@@ -74,7 +74,7 @@ def look(request: Request) -> Difference:
     """Compare.
 
     Raises:
-        LocalError: the program or its functions cannot be loaded; says where and why.
+        LocalError: the program refuses its files or fails; says where and why.
     """
     project = read_project(request.directory)
     config = stack_config(project, request.stack, request.overrides)
@@ -115,8 +115,6 @@ def look(request: Request) -> Difference:
         raise
     found.others.extend(f"{token} {name!r} is gone" for token, name in existing)
     found.others.extend(f"the output {key}" for key in _differing(request.deployment.outputs, outputs))
-    if not found.others:
-        _load(request, found.functions)
     return found
 
 
@@ -124,8 +122,12 @@ def _differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]
     return sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
 
 
-def _load(request: Request, functions: Sequence[Created]) -> None:
-    """Import the handlers of functions from their archives."""
+def load(request: Request, functions: Sequence[Created]) -> None:
+    """Import the handlers of functions from their archives.
+
+    Raises:
+        LocalError: one of them cannot be imported; says where and why.
+    """
     modules_of: dict[str, list[str]] = {}
     variables: dict[str, str] = {}
     for function in functions:

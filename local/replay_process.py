@@ -9,13 +9,11 @@ import signal
 import sys
 
 from local.errors import LocalError
-from local.replay import Difference, Request, look
+from local.replay import Difference, Request, load, look
 
 
 def answer() -> None:
     """Read a request from standard input, and write the difference, or the LocalError, to standard output."""
-    # An end on request removes the temporary files.
-    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(1))
     # Whatever the program prints goes to standard error.
     with os.fdopen(os.dup(1), "wb") as out:
         os.dup2(2, 1)
@@ -25,6 +23,10 @@ def answer() -> None:
             return
         try:
             found: Difference | LocalError = look(request)
+            # Until here the end is instant; what loading leaves behind has to be removed.
+            signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(1))
+            if not found.others:
+                load(request, found.functions)
         except LocalError as error:
             found = LocalError(str(error))
         pickle.dump(found, out)

@@ -22,7 +22,7 @@ from local.program_files import Change, ProgramFiles
 from local.replay import Difference, Request
 
 #: Seconds that a look at the program may take to end on request.
-_END_SECONDS = 5
+_END_SECONDS = 2
 
 
 class Watch:
@@ -153,13 +153,13 @@ def _start_replay() -> "subprocess.Popen[bytes]":
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
     """End it with what it started, such as pip."""
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(_END_SECONDS)
-        except subprocess.TimeoutExpired:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if process.poll() is None:
+            # The group may be gone by now; macOS calls that a lack of permission.
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
+                os.killpg(process.pid, number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_END_SECONDS)
     for stream in (process.stdin, process.stdout):
         if stream is not None:
             with contextlib.suppress(OSError):
