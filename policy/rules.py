@@ -27,7 +27,7 @@ _ROLE = "aws:iam/role:Role"
 _IDENTITY_POLICIES = ("aws:iam/rolePolicy:RolePolicy", "aws:iam/policy:Policy")
 _RESOURCE_POLICIES = (QUEUE_POLICY, "aws:sns/topicPolicy:TopicPolicy")
 
-#: Types that AWS can tag, as far as this program declares them.
+#: Types that AWS can tag, of those that such a program declares.
 TAGGABLE = frozenset(
     {
         QUEUE,
@@ -42,6 +42,7 @@ TAGGABLE = frozenset(
         "aws:cloudwatch/eventRule:EventRule",
         "aws:cloudwatch/metricAlarm:MetricAlarm",
         "aws:cloudwatch/compositeAlarm:CompositeAlarm",
+        "aws:kms/key:Key",
         "aws:sns/topic:Topic",
     }
 )
