@@ -1,13 +1,14 @@
-"""The README tells the truth about what can be read from the code."""
+"""The documents tell the truth about what can be read from the code."""
 
-from pathlib import Path
+import json
 from typing import Any
 
+import task_types
 import yaml
 from tasklib.task import TRANSITIONS
+from tasklib.task_type import REGISTRY, load_all
 
-ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text()
+from tests.docs.documents import README, ROOT, blocks, text_of
 
 
 def read(name: str) -> dict[str, Any]:
@@ -37,9 +38,22 @@ def diagram() -> str:
     return "\n".join(["stateDiagram-v2", *arrows])
 
 
+def test_the_payload_of_the_webhook_is_one_that_is_taken() -> None:
+    load_all(task_types)
+    payload, result = (
+        json.loads("".join(block.lines))
+        for block in blocks("docs/task-types.md")
+        if block.heading == "## webhook" and block.language == "json"
+    )
+    _, problems = REGISTRY["webhook"].parse(payload)
+    assert problems == []
+    # tests/e2e/test_webhook.py has a delivery that ends with this result.
+    assert set(result) == {"status", "excerpt", "truncated", "durationMs"}
+
+
 def test_the_config_table_is_that_of_the_program() -> None:
-    assert config_table() in README
+    assert config_table() in text_of("docs/configuration.md")
 
 
 def test_the_diagram_is_that_of_the_transitions() -> None:
-    assert diagram() in README
+    assert diagram() in text_of(README)
