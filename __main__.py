@@ -23,7 +23,7 @@ from infra.queues import Queue, TaskQueues
 from infra.secrets import Secret
 from infra.tables import BY_CREATED, BY_FAILED, BY_UNSENT, ConnectionsTable, TasksTable
 from infra.tags import tagging
-from infra.triggers import POLL_ACTIONS, QueueTrigger, Schedule, StreamTrigger
+from infra.triggers import QueueTrigger, Schedule, StreamTrigger
 from infra.websocket_api import WebSocketApi
 
 ROOT = Path(__file__).resolve().parent
@@ -144,7 +144,8 @@ process_tasks = function(
     },
     grants=[
         tasks_table.grant("GetItem", "BatchGetItem", "PartiQLUpdate"),
-        queues.tasks.grant(*POLL_ACTIONS, "ChangeMessageVisibility"),
+        queues.tasks.grant_to_platform("poll a queue"),
+        queues.tasks.grant("ChangeMessageVisibility"),
         queues.dead_letters.grant("SendMessage"),
         *([webhook_secret.grant_read()] if webhook_secret else []),
         *task_types.grants_of(types, config.prefix, queues.tasks.arn),
@@ -216,10 +217,10 @@ monitor_dlq = function(
     },
     grants=[
         tasks_table.grant("GetItem", "PartiQLUpdate"),
-        queues.dead_letters.grant(
-            "ChangeMessageVisibility",
-            *(POLL_ACTIONS if monitored_by_queue else ("ReceiveMessage", "DeleteMessage")),
-        ),
+        queues.dead_letters.grant("ChangeMessageVisibility"),
+        queues.dead_letters.grant_to_platform("poll a queue")
+        if monitored_by_queue
+        else queues.dead_letters.grant("ReceiveMessage", "DeleteMessage"),
     ],
 )
 track_connections = function(
@@ -245,7 +246,7 @@ notify_clients = function(
         *tasks_table.grant_stream(),
         connections_table.grant("Query", "DeleteItem"),
         live_api.grant_push(),
-        untold_updates.grant("SendMessage"),
+        untold_updates.grant_to_platform("report what failed"),
     ],
 )
 dashboard = function(

@@ -7,14 +7,11 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from infra.grants import Grant, policy_document
+from infra.grants import BY_PLATFORM, Grant, policy_document
 
 RUNTIME = "python3.13"
 #: The name under which the published version is called.
 _LIVE = "live"
-#: What Lambda does in a function's name to write its logs. It may create no log group: that would keep logs
-#: for ever.
-_LOG_ACTIONS = ("logs:CreateLogStream", "logs:PutLogEvents")
 
 _ASSUMED_BY_LAMBDA = json.dumps(
     {
@@ -117,7 +114,7 @@ class Function(pulumi.ComponentResource):
             assume_role_policy=_ASSUMED_BY_LAMBDA,
             opts=child,
         )
-        own_logs = Grant(_LOG_ACTIONS, (pulumi.Output.concat(log_group.arn, ":*"),))
+        own_logs = Grant(BY_PLATFORM["write logs"], (pulumi.Output.concat(log_group.arn, ":*"),))
         policy = aws.iam.RolePolicy(
             name, role=role.name, policy=policy_document([*grants, own_logs]), opts=child
         )

@@ -1,9 +1,24 @@
 """What a function may do: actions on exact resources, and the IAM policy that says so."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
+
+#: What AWS does in a function's name, by what for; the function's own code does none of it. It may create no log
+#: group: that would keep logs for ever.
+BY_PLATFORM: Mapping[str, tuple[str, ...]] = {
+    "write logs": ("logs:CreateLogStream", "logs:PutLogEvents"),
+    "poll a queue": ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"),
+    "read a stream": (
+        "dynamodb:DescribeStream",
+        "dynamodb:GetRecords",
+        "dynamodb:GetShardIterator",
+        "dynamodb:ListStreams",
+    ),
+    # No managed policy has it: https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-errors.html
+    "report what failed": ("sqs:SendMessage",),
+}
 
 
 @dataclass(frozen=True)

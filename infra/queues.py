@@ -3,7 +3,7 @@
 import pulumi
 import pulumi_aws as aws
 
-from infra.grants import Grant
+from infra.grants import BY_PLATFORM, Grant
 
 _DAY_SECONDS = 24 * 60 * 60
 
@@ -79,6 +79,10 @@ class Queue(pulumi.ComponentResource):
     def grant(self, *actions: str) -> Grant:
         """Permission for actions of SQS, such as ``SendMessage``, on this queue."""
         return Grant(tuple(f"sqs:{action}" for action in actions), (self.arn,))
+
+    def grant_to_platform(self, purpose: str) -> Grant:
+        """Permission for what AWS does with the queue in a function's name: a key of ``BY_PLATFORM``."""
+        return Grant(BY_PLATFORM[purpose], (self.arn,))
 
 
 class TaskQueues(pulumi.ComponentResource):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pulumi
 import pulumi_aws as aws
 
-from infra.grants import Grant
+from infra.grants import BY_PLATFORM, Grant
 
 #: Index of all tasks by time of creation; its partition key is a shard number, so that it can grow.
 BY_CREATED = "byCreated"
@@ -13,6 +13,8 @@ BY_CREATED = "byCreated"
 BY_FAILED = "byFailed"
 #: Index of the restarted tasks that no worker has claimed yet.
 BY_UNSENT = "byUnsent"
+
+_LIST_STREAMS = "dynamodb:ListStreams"
 
 
 class TasksTable(pulumi.ComponentResource):
@@ -78,13 +80,11 @@ class TasksTable(pulumi.ComponentResource):
 
     def grant_stream(self) -> Sequence[Grant]:
         """Permission for what Lambda does in a function's name to read the stream for it."""
+        of_stream = [action for action in BY_PLATFORM["read a stream"] if action != _LIST_STREAMS]
         return (
-            Grant(
-                ("dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"),
-                (self.stream_arn,),
-            ),
+            Grant(tuple(of_stream), (self.stream_arn,)),
             # AWS knows it for the streams of a table only, not for one of them.
-            Grant(("dynamodb:ListStreams",), (pulumi.Output.concat(self._table.arn, "/stream/*"),)),
+            Grant((_LIST_STREAMS,), (pulumi.Output.concat(self._table.arn, "/stream/*"),)),
         )
 
     def grant_query(self, *indexes: str) -> Grant:

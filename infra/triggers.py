@@ -9,10 +9,6 @@ from infra.function import Function
 from infra.queues import Queue
 from infra.tables import TasksTable
 
-#: What Lambda does in a function's name to poll a queue for it. A function with a queue trigger needs these
-#: on it.
-POLL_ACTIONS = ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes")
-
 
 class QueueTrigger(pulumi.ComponentResource):
     """Calls a function with batches of a queue's messages.
@@ -36,7 +32,7 @@ class QueueTrigger(pulumi.ComponentResource):
         Args:
             name: Logical name.
             queue: The queue to poll.
-            function: The function to call; it needs ``POLL_ACTIONS`` on the queue.
+            function: The function to call; it needs the grant to poll the queue.
             batch_size: Most messages in one call.
             batch_window_seconds: Longest wait for a batch to fill.
             max_concurrency: Most calls at once; AWS allows no fewer than 2.

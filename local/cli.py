@@ -34,6 +34,7 @@ class _Options:
     config: Sequence[str]
     as_json: bool
     watch: bool
+    enforce_roles: bool
 
 
 class _Stopped(KeyboardInterrupt):
@@ -76,7 +77,7 @@ def _up(options: _Options, directory: Path, out: TextIO) -> None:
     config = stack_config(project, options.stack, options.config)
     region = config.values.get(REGION_KEY, DEFAULT_REGION)
     files = ProgramFiles(directory, options.stack)  # as they are before the program reads them
-    with Emulator(options.port, region) as emulator:
+    with Emulator(options.port, region, enforce_roles=options.enforce_roles) as emulator:
         # Imported while the emulator starts, because the SDKs take as long to load.
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         from local.aws import Aws, forget_user_settings  # noqa: PLC0415
@@ -197,8 +198,13 @@ def _parse(arguments: Sequence[str] | None) -> _Options:
         action="store_true",
         help="give the running functions their new code whenever a file of theirs changes",
     )
+    up.add_argument(
+        "--enforce-roles", action="store_true", help="let each function do only what its role allows; slower"
+    )
     parsed = parser.parse_args(arguments)
-    return _Options(parsed.port, parsed.stack, parsed.config, parsed.json, parsed.watch)
+    return _Options(
+        parsed.port, parsed.stack, parsed.config, parsed.json, parsed.watch, parsed.enforce_roles
+    )
 
 
 def _port(text: str) -> int:

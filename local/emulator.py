@@ -35,12 +35,13 @@ class Emulator:
     Args:
         port: where to listen on 127.0.0.1; 0 takes any free port.
         region: the region that functions run in.
+        enforce_roles: whether a function may do only what its role allows.
 
     Raises:
         LocalError: the port is in use, or the emulator is not installed.
     """
 
-    def __init__(self, port: int, region: str) -> None:
+    def __init__(self, port: int, region: str, *, enforce_roles: bool = False) -> None:
         python = emulator_python()
         if not python.exists():
             raise LocalError(
@@ -59,7 +60,7 @@ class Emulator:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                env=_environment(self.port, region),
+                env=_environment(self.port, region, enforce_roles),
                 pass_fds=(descriptor,),
                 # Ctrl-C in a terminal goes to the whole foreground group: only the command is to act on it.
                 start_new_session=True,
@@ -143,14 +144,14 @@ def _listen(port: int) -> socket.socket:
     return listener
 
 
-def _environment(port: int, region: str) -> dict[str, str]:
+def _environment(port: int, region: str, enforce_roles: bool) -> dict[str, str]:
     """What the emulator sees of this machine, and the functions with it: built, never inherited."""
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "TMPDIR": tempfile.gettempdir(),
         "LANG": "C.UTF-8",
         "TZ": "UTC",  # as on Lambda
-        "AUTH": "false",
+        "AUTH": "true" if enforce_roles else "false",
         "GATEWAY_PORT": str(port),
         "BIND_HOST": _HOST,
         "MINISTACK_REGION": region,

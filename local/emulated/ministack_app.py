@@ -13,11 +13,13 @@ The emulator's own Python loads this file by its path, so it knows nothing of th
 import threading
 import time
 
-from ministack.app import app
+import ministack_roles
+from ministack.app import AUTH
+from ministack.app import app as _app
 from ministack.core import lambda_runtime
 from ministack.services import cloudwatch_logs, dynamodb, lambda_svc
 
-__all__ = ["app"]
+app = ministack_roles.enforce(_app) if AUTH else _app
 
 _insert, _update, _delete = dynamodb._partiql_insert, dynamodb._partiql_update, dynamodb._partiql_delete
 _DONE = 200

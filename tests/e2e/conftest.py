@@ -11,6 +11,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import boto3
 import httpx
@@ -32,6 +33,7 @@ class LocalStack:
 
     def __init__(self, outputs: Mapping[str, str], log: Path) -> None:
         self.url = outputs["apiUrl"]
+        self.endpoint_url = outputs["endpointUrl"]
         self.page_url = outputs["dashboardUrl"]
         self.table = outputs["tasksTableName"]
         self.task_queue_url = outputs["taskQueueUrl"]
@@ -99,6 +101,10 @@ class LocalStack:
         for url in (self.task_queue_url, self.dead_letter_queue_url):
             wait_for(lambda url=url: self.messages(url) == 0, f"an empty {url}")
 
+    def allowed_calls(self) -> dict[str, list[tuple[str, str]]]:
+        """The actions on resources that each role was allowed so far, on a stack that enforces roles."""
+        return httpx.get(f"{self.endpoint_url}/_local/allowed").raise_for_status().json()
+
     def logs(self) -> list[dict[str, Any]]:
         """Every structured line that the functions logged so far, as the stack prints it."""
         lines: list[dict[str, Any]] = []
@@ -113,8 +119,15 @@ class LocalStack:
 
 @contextmanager
 def running(log: Path, *config: str, environment: Mapping[str, str] | None = None) -> Generator[LocalStack]:
-    """A local stack with this configuration over the defaults of a local run."""
+    """A local stack with this configuration over the defaults of a local run.
+
+    With ALLOWED_CALLS_DIR in the environment its functions may do only what their roles allow, and what they were seen
+    to do is written to a file there.
+    """
     options = [argument for value in config for argument in ("-c", value)]
+    allowed_calls = os.environ.get("ALLOWED_CALLS_DIR")
+    if allowed_calls:
+        options.append("--enforce-roles")
     with log.open("w") as stderr:
         process = subprocess.Popen(
             [sys.executable, "-m", "local", "up", "--json", "--port", "0", *options],
@@ -127,7 +140,10 @@ def running(log: Path, *config: str, environment: Mapping[str, str] | None = Non
     try:
         line = process.stdout.readline()
         assert line, log.read_text()
-        yield LocalStack(json.loads(line), log)
+        stack = LocalStack(json.loads(line), log)
+        yield stack
+        if allowed_calls:
+            (Path(allowed_calls) / f"{uuid4()}.json").write_text(json.dumps(stack.allowed_calls()))
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(30)
