@@ -19,8 +19,12 @@ import pytest
 
 from tests.waiting import wait_for
 
+from . import rights
+
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_iam import IAMClient
+    from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_sqs import SQSClient
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -46,6 +50,8 @@ class LocalStack:
         }
         self.dynamodb: DynamoDBClient = boto3.client("dynamodb", **credentials)
         self.sqs: SQSClient = boto3.client("sqs", **credentials)
+        self.iam: IAMClient = boto3.client("iam", **credentials)
+        self.functions: LambdaClient = boto3.client("lambda", **credentials)
         self._log = log
         # Python's resolver may not know the names below localhost that the API answers to.
         address = httpx.URL(self.url)
@@ -101,7 +107,7 @@ class LocalStack:
         for url in (self.task_queue_url, self.dead_letter_queue_url):
             wait_for(lambda url=url: self.messages(url) == 0, f"an empty {url}")
 
-    def allowed_calls(self) -> dict[str, list[tuple[str, str]]]:
+    def allowed(self) -> dict[str, list[list[str]]]:
         """The actions on resources that each role was allowed so far, on a stack that enforces roles."""
         return httpx.get(f"{self.endpoint_url}/_local/allowed").raise_for_status().json()
 
@@ -121,12 +127,12 @@ class LocalStack:
 def running(log: Path, *config: str, environment: Mapping[str, str] | None = None) -> Generator[LocalStack]:
     """A local stack with this configuration over the defaults of a local run.
 
-    With ALLOWED_CALLS_DIR in the environment its functions may do only what their roles allow, and what they were seen
-    to do is written to a file there.
+    With RIGHTS_DIR in the environment its functions may do only what their roles allow; what they were granted and what
+    they used of it is written to a file there.
     """
     options = [argument for value in config for argument in ("-c", value)]
-    allowed_calls = os.environ.get("ALLOWED_CALLS_DIR")
-    if allowed_calls:
+    rights_dir = os.environ.get("RIGHTS_DIR")
+    if rights_dir:
         options.append("--enforce-roles")
     with log.open("w") as stderr:
         process = subprocess.Popen(
@@ -142,8 +148,9 @@ def running(log: Path, *config: str, environment: Mapping[str, str] | None = Non
         assert line, log.read_text()
         stack = LocalStack(json.loads(line), log)
         yield stack
-        if allowed_calls:
-            (Path(allowed_calls) / f"{uuid4()}.json").write_text(json.dumps(stack.allowed_calls()))
+        if rights_dir:
+            report = {"granted": rights.granted(stack), "used": rights.used(stack.allowed())}
+            (Path(rights_dir) / f"{uuid4()}.json").write_text(json.dumps(report, default=sorted))
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(30)

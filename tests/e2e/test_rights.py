@@ -1,0 +1,37 @@
+"""Least privilege, proven both ways: what a function may do is what it does, and without any of it something fails."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from . import rights
+from .conftest import REPOSITORY, LocalStack, running
+
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("rights")]
+
+
+def test_each_function_may_do_what_it_was_seen_to_do_and_nothing_else(tmp_path: Path) -> None:
+    """The end-to-end tests, with roles enforced."""
+    command = (sys.executable, "-m", "pytest", "tests/e2e", "--ignore=tests/e2e/page")
+    environment = {**os.environ, "RIGHTS_DIR": str(tmp_path)}
+    done = subprocess.run(
+        command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-5000:]
+    granted: dict[str, set[rights.Right]] = {}
+    used: dict[str, set[rights.Right]] = {}
+    for report in tmp_path.glob("*.json"):
+        content: dict[str, Any] = json.loads(report.read_text())
+        for kind, of in (("granted", granted), ("used", used)):
+            for function, pairs in content[kind].items():
+                of.setdefault(function, set()).update((action, resource) for action, resource in pairs)
+    assert {function: used.get(function, set()) for function in granted} == granted
