@@ -202,9 +202,7 @@ def _parse(arguments: Sequence[str] | None) -> _Options:
         "--enforce-roles", action="store_true", help="let each function do only what its role allows; slower"
     )
     parsed = parser.parse_args(arguments)
-    return _Options(
-        parsed.port, parsed.stack, parsed.config, parsed.json, parsed.watch, parsed.enforce_roles
-    )
+    return _Options(parsed.port, parsed.stack, parsed.config, parsed.json, parsed.watch, parsed.enforce_roles)
 
 
 def _port(text: str) -> int:

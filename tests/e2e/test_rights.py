@@ -6,15 +6,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from . import rights
-from .conftest import REPOSITORY, LocalStack, running
+from .conftest import REPOSITORY
 
 pytestmark = [pytest.mark.long, pytest.mark.xdist_group("rights")]
 
