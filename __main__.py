@@ -19,6 +19,8 @@ import pulumi
 from infra import package, settings, task_types
 from infra.function import ColdStart, Function
 from infra.http_api import HttpApi
+from infra.metrics import Watched
+from infra.monitoring import Monitoring
 from infra.queues import Queue, TaskQueues
 from infra.secrets import Secret
 from infra.tables import BY_CREATED, BY_FAILED, BY_UNSENT, ConnectionsTable, TasksTable
@@ -90,6 +92,7 @@ function = partial(
     code=pulumi.FileArchive(package.build(ROOT)),
     architecture=config.architecture,
     log_retention_days=config.log_retention_days,
+    tracing=config.tracing,
 )
 submit_tasks = function(
     "submit-tasks",
@@ -325,6 +328,36 @@ else:
         expression=config.monitor.schedule,
         function=monitor_dlq,
     )
+
+# What watches it
+
+Monitoring(
+    "monitoring",
+    watched=Watched(
+        prefix=config.prefix,
+        api=api,
+        table=tasks_table,
+        queues=queues,
+        untold_updates=untold_updates,
+        functions={
+            each.pulumi_resource_name: each
+            for each in (
+                *(
+                    submit_tasks,
+                    read_tasks,
+                    retry_tasks,
+                    cancel_tasks,
+                    process_tasks,
+                    sweep_tasks,
+                    monitor_dlq,
+                ),
+                *(track_connections, notify_clients, dashboard, describe_api),
+            )
+        },
+    ),
+    limits=config.alarms,
+    monitor_interval_seconds=config.monitor.interval_seconds,
+)
 
 pulumi.export("dashboardUrl", pulumi.Output.concat(api.url, "/"))
 pulumi.export("apiUrl", api.url)

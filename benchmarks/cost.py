@@ -103,17 +103,19 @@ def measure(stack: Stack, worker: WorkerCost, say: Callable[[str], None]) -> Cos
             sweep = (time.perf_counter() - begin) * 1000
             counts = meter.counts()
             events = [line.partition(" ")[2] for line in stack.settled_log()[logged:].splitlines()]
+            metrics = [event for event in events if event.startswith('{"_aws"')]
             all_but_worker = (
                 bill.api_calls(counts)
                 + bill.http_requests(len(json.dumps(body)) for body in bodies)
                 + bill.invocations([milliseconds[name]] * len(bodies), MEMORY_MB)
                 + bill.invocations([sweep], SWEEP_MEMORY_MB)
                 + bill.invocations([query] * batches, MEMORY_MB)
-                + bill.logs(events)
+                + bill.logs(event for event in events if not event.startswith('{"_aws"'))
             )
 
             def cost(worker_milliseconds: float, batch: int) -> Cost:
                 usage = all_but_worker + worker_usage(tasks, batch, worker_milliseconds)
+                usage += bill.logs(metric_lines(metrics, tasks, batch))
                 return Cost(
                     {operation: count.calls / tasks for operation, count in sorted(counts.items())},
                     write_units / tasks,
@@ -151,6 +153,31 @@ def _query_milliseconds(stack: Stack) -> float:
 def worker_usage(tasks: int, batch: int, milliseconds: float) -> bill.Usage:
     """Usage of the worker but for its own calls: its invocations of so many messages each, and Lambda's polls."""
     return bill.invocations([milliseconds] * -(-tasks // batch), MEMORY_MB) + bill.polls(tasks, batch)
+
+
+def metric_lines(lines: Sequence[str], tasks: int, batch: int) -> list[str]:
+    """The worker's metric lines as they would be with so many tasks in each invocation: a line an invocation.
+
+    Raises RuntimeError when the lines are not those of that many tasks, each of which succeeded at once.
+    """
+    values: dict[str, list[float]] = {}
+    head: dict[str, Any] = {}
+    for line in lines:
+        head = json.loads(line)
+        for metric in head["_aws"]["CloudWatchMetrics"][0]["Metrics"]:
+            values.setdefault(metric["Name"], []).extend(head[metric["Name"]])
+    # A count is one number, however many tasks it counts.
+    times = {
+        name: points for name, points in values.items() if name not in ("Completed", "Retried", "Failed")
+    }
+    if not times or {len(points) for points in times.values()} != {tasks}:
+        raise RuntimeError(f"the metric lines are not those of {tasks} tasks that succeeded at once")
+    return [
+        json.dumps(
+            head | {name: points[at : at + batch] for name, points in times.items()}, separators=(",", ":")
+        )
+        for at in range(0, tasks, batch)
+    ]
 
 
 def _wait(stack: Stack, replies: Sequence[Reply]) -> None:

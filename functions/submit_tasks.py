@@ -47,7 +47,7 @@ def _submit_one(request: Request) -> Answer:
     (receipt,) = _submitter.submit([(task, submission.data)], request.deadline)
     status = _status(task, receipt)
     if receipt.accepted:
-        logger.info("task accepted", extra={"taskId": task.task_id, "type": task.type})
+        logger.info("task accepted", extra={"taskId": task.task_id, "type": task.type, "submitted": 1})
     body = (receipt.existing or task).public(submission.data)
     return Answer(status, body, {"location": f"/tasks/{task.task_id}"})
 
@@ -62,8 +62,14 @@ def _submit_batch(request: Request) -> Answer:
         if isinstance(submission, Submission)
     }
     receipts = dict(zip(new, _submitter.submit([*new.values()], request.deadline), strict=True))
-    accepted = [new[place][0].task_id for place, receipt in receipts.items() if receipt.accepted]
-    logger.info("tasks accepted", extra={"count": len(accepted), "taskIds": accepted})
+    accepted: dict[str, list[str]] = {}
+    for place, receipt in receipts.items():
+        if receipt.accepted:
+            task = new[place][0]
+            accepted.setdefault(task.type, []).append(task.task_id)
+    for task_type, ids_of_type in accepted.items():
+        facts = {"taskIds": ids_of_type, "type": task_type, "submitted": len(ids_of_type)}
+        logger.info("tasks accepted", extra=facts)
     results: list[dict[str, Any]] = []
     for place, submission in enumerate(submissions):
         try:

@@ -62,6 +62,7 @@ class Function(pulumi.ComponentResource):
 
     Attributes:
         name: Output, the function's name.
+        log_group: Output, the name of the log group that it writes to.
         arn: Output, the ARN to call: the alias's, or else the function's.
         invoke_arn: Output, the same as API Gateway wants it.
     """
@@ -80,6 +81,7 @@ class Function(pulumi.ComponentResource):
         environment: Mapping[str, pulumi.Input[str]],
         grants: Sequence[Grant],
         log_retention_days: int,
+        tracing: bool,
         cold_start: ColdStart = UNPAID,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -98,6 +100,7 @@ class Function(pulumi.ComponentResource):
             environment: Environment variables of the function's own.
             grants: What the function's code, and the triggers that poll in its name, may do.
             log_retention_days: Days that its logs are kept.
+            tracing: Send a trace of each sampled invocation to X-Ray.
             cold_start: What is paid for against cold starts.
             opts: Options of the component.
         """
@@ -115,8 +118,10 @@ class Function(pulumi.ComponentResource):
             opts=child,
         )
         own_logs = Grant(BY_PLATFORM["write logs"], (pulumi.Output.concat(log_group.arn, ":*"),))
+        # Traces belong to no resource.
+        own_traces = [Grant(BY_PLATFORM["send traces"], ("*",))] if tracing else []
         policy = aws.iam.RolePolicy(
-            name, role=role.name, policy=policy_document([*grants, own_logs]), opts=child
+            name, role=role.name, policy=policy_document([*grants, own_logs, *own_traces]), opts=child
         )
         function = aws.lambda_.Function(
             name,
@@ -144,6 +149,7 @@ class Function(pulumi.ComponentResource):
                 "system_log_level": "WARN",
                 "log_group": log_group.name,
             },
+            tracing_config={"mode": "Active"} if tracing else None,
             publish=cold_start.needs_version or None,
             snap_start={"apply_on": "PublishedVersions"} if cold_start.snap_start else None,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[policy, log_group]),
@@ -162,6 +168,7 @@ class Function(pulumi.ComponentResource):
                     opts=child,
                 )
         self.name = function.name
+        self.log_group = log_group.name
         self._qualifier = alias.name if alias else None
         self.arn = (alias or function).arn
         self.invoke_arn = (alias or function).invoke_arn

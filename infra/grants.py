@@ -16,6 +16,7 @@ BY_PLATFORM: Mapping[str, tuple[str, ...]] = {
         "dynamodb:GetShardIterator",
         "dynamodb:ListStreams",
     ),
+    "send traces": ("xray:PutTraceSegments", "xray:PutTelemetryRecords"),
     # No managed policy has it: https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-errors.html
     "report what failed": ("sqs:SendMessage",),
 }

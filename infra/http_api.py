@@ -16,6 +16,7 @@ class HttpApi(pulumi.ComponentResource):
     """An API Gateway HTTP API whose routes call functions.
 
     Attributes:
+        id: Output, the API's ID.
         url: Output, the URL of the API without a slash at its end.
     """
 
@@ -95,6 +96,7 @@ class HttpApi(pulumi.ComponentResource):
             },
             opts=child,
         )
+        self.id = api.id
         self.url = api.api_endpoint
         self.register_outputs({"url": self.url})
 

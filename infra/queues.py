@@ -17,6 +17,7 @@ class Queue(pulumi.ComponentResource):
 
     Attributes:
         arn: Output, the queue's ARN.
+        name: Output, the queue's name.
         url: Output, the queue's URL.
     """
 
@@ -53,6 +54,7 @@ class Queue(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, protect=protect),
         )
         self.arn = queue.arn
+        self.name = queue.name
         self.url = queue.url
         aws.sqs.QueuePolicy(
             name,

@@ -51,6 +51,9 @@ _HOST = re.compile(
 #: Bytes of a key that signs webhooks, as Standard Webhooks has it.
 _SIGNING_KEY_BYTES = range(24, 65)
 _RATE = re.compile(r"rate\((1 (minute|hour|day)|([2-9]|[1-9]\d+) (minutes|hours|days))\)")
+_UNIT_SECONDS = {"minute": 60, "hour": 60 * 60, "day": _DAY_SECONDS}
+_EMAIL = re.compile(r"([^\s@]{1,64}@[A-Za-z0-9.-]{1,190})?")
+_ADDRESS = re.compile(r"[^\s#]{1,300}")
 _CRON = re.compile(r"cron\((?P<fields>[0-9A-Z*,/?#-]+( [0-9A-Z*,/?#-]+){5})\)")
 
 
@@ -121,6 +124,15 @@ class Monitor:
     trigger: Literal["schedule", "queue"]
     schedule: str
 
+    @property
+    def interval_seconds(self) -> int | None:
+        """How often a clock starts it; None if none does, or if its schedule says no interval."""
+        rate = _RATE.fullmatch(self.schedule)
+        if self.trigger == "queue" or rate is None:
+            return None
+        number, unit = rate[1].split(" ")
+        return int(number) * _UNIT_SECONDS[unit.removesuffix("s")]
+
 
 @dataclass(frozen=True)
 class Api:
@@ -157,6 +169,27 @@ class Webhooks:
 
 
 @dataclass(frozen=True)
+class Alarms:
+    """Who is called, and from where on.
+
+    Attributes:
+        email: Who gets an e-mail; nobody if it is empty.
+        runbook_url: Where people find what to do: the address of ``docs/runbook.md``.
+        dead_letters: Dead letters in five minutes.
+        queue_age_seconds: Age of the oldest task that waits.
+        api_errors: Answers of 5xx in five minutes.
+        api_latency_ms: Latency of the slowest hundredth of requests, for a quarter of an hour.
+    """
+
+    email: str
+    runbook_url: str
+    dead_letters: int
+    queue_age_seconds: int
+    api_errors: int
+    api_latency_ms: int
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything that differs between stacks.
 
@@ -174,6 +207,8 @@ class Settings:
         list_shards: Partitions of the task list.
         task_retention_days: Days that finished tasks are kept; 0 for ever.
         log_retention_days: Days that logs are kept.
+        alarms: Who is called, and from where on.
+        tracing: Send traces of the functions to X-Ray.
         protect_data: Keep backups, and refuse to delete the table and the queues.
     """
 
@@ -190,6 +225,8 @@ class Settings:
     list_shards: int
     task_retention_days: int
     log_retention_days: int
+    alarms: Alarms
+    tracing: bool
     protect_data: bool
 
 
@@ -267,6 +304,15 @@ def load(task_types: Sequence[DeclaredTaskType]) -> Settings:
         list_shards=config.integer("listShards", 1, 100),
         task_retention_days=config.integer("taskRetentionDays", 0, 3_650),
         log_retention_days=config.integer_of("logRetentionDays", _LOG_RETENTION_DAYS),
+        alarms=Alarms(
+            email=config.text("alarmEmail", _EMAIL, "an e-mail address, or nothing"),
+            runbook_url=config.text("runbookUrl", _ADDRESS, "an address or a path without spaces"),
+            dead_letters=config.integer("alarmDeadLetters", 1, 1_000_000),
+            queue_age_seconds=config.integer("alarmQueueAgeSeconds", 60, 14 * _DAY_SECONDS),
+            api_errors=config.integer("alarmApiErrors", 1, 1_000_000),
+            api_latency_ms=config.integer("alarmApiLatencyMs", 1, 30_000),
+        ),
+        tracing=config.boolean("tracing"),
         protect_data=config.boolean("protectData"),
     )
     _check_worker(config, worker, queue)
@@ -461,6 +507,14 @@ class _Config:
             return next(value for value in allowed if value == text)
 
         return self._value(key, parse, " or ".join(map(str, allowed)), instead=allowed[0])
+
+    def text(self, key: str, pattern: re.Pattern[str], allowed: str) -> str:
+        def parse(text: str) -> str:
+            if not pattern.fullmatch(text):
+                raise ValueError
+            return text
+
+        return self._value(key, parse, allowed, instead="")
 
     def schedule(self, key: str) -> str:
         def parse(text: str) -> str:

@@ -70,6 +70,7 @@ class TasksTable(pulumi.ComponentResource):
             deletion_protection_enabled=protect,
             opts=pulumi.ResourceOptions(parent=self, protect=protect),
         )
+        self.arn = self._table.arn
         self.name = self._table.name
         self.stream_arn = self._table.stream_arn
         self.register_outputs({"name": self.name})

@@ -290,7 +290,7 @@ def _dead_letters(resources: Sequence[Resource]) -> Iterator[tuple[Resource, str
 def _log_groups(resources: Sequence[Resource]) -> Iterator[tuple[Resource, str]]:
     groups = {group.urn for group in _of_type(resources, LOG_GROUP)}
     owners: dict[str, Resource] = {}
-    for function in _of_type(resources, FUNCTION):
+    for function in sorted(_of_type(resources, FUNCTION), key=lambda function: function.name):
         own = groups & set(function.property_dependencies.get("loggingConfig", ()))
         if not own:
             yield (

@@ -18,6 +18,11 @@ def to_iso(milliseconds: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:03d}Z"
 
 
+def from_iso(text: str) -> int:
+    """The milliseconds of a time that `to_iso` wrote."""
+    return round(datetime.fromisoformat(text).timestamp() * 1000)
+
+
 class Deadline:
     """The end of an invocation, on a clock that nobody sets."""
 

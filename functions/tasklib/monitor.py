@@ -10,7 +10,7 @@ from tasklib import aws, clock
 from tasklib.queue import MAX_VISIBILITY, DeadLetter, Delivery, Queue
 from tasklib.store import TaskStore
 from tasklib.task import Decision, Task, Verdict, judge_letter
-from tasklib.telemetry import count, logger
+from tasklib.telemetry import Metric, count, logger
 
 #: From this receive on, a letter that cannot be handled is put aside for as long as SQS allows.
 _PATIENCE: Final = 5
@@ -74,7 +74,9 @@ class DeadLetterMonitor:
         """Returns False when the record has to be looked at again."""
         match decision.verdict:
             case Verdict.FAIL:
-                self._store.change(task, task.given_up(decision.reason, keep=self._retention, now=now))
+                given_up = task.given_up(decision.reason, keep=self._retention, now=now)
+                if self._store.change(task, given_up):
+                    count(Metric.FAILED, task.type)
                 return False
             case Verdict.BURY:
                 _report(letter, task, decision.reason)
@@ -86,7 +88,7 @@ class DeadLetterMonitor:
                 return True
 
     def _park(self, delivery: Delivery) -> None:
-        count("DeadLettersParked")
+        count(Metric.DEAD_LETTERS_PARKED, None)
         try:
             self._queue.defer(delivery, MAX_VISIBILITY * 1000)
         except aws.AWS_ERRORS as error:
@@ -118,4 +120,4 @@ def _report(letter: DeadLetter, task: Task | None, error: str) -> None:
         "correlationId": letter.correlation_id or (task.correlation_id if task else None),
     }
     logger.error("dead letter", extra=facts)
-    count("DeadLetters")
+    count(Metric.DEAD_LETTERS, task.type if task else None)

@@ -149,6 +149,19 @@ class Task:
         """Attempts of the current run after its first."""
         return max(0, self.attempts - 1)
 
+    @property
+    def startable_at(self) -> int:
+        """When it was accepted or, if that is later, wanted to start."""
+        return max(clock.from_iso(self.created_at), self.run_at or 0)
+
+    @property
+    def due_at(self) -> int:
+        """When an attempt of a task that waits for one, or whose worker died, could start."""
+        if self.status is Status.PROCESSING:
+            return self.lease_until or self.updated_at
+        # Without a time to wait for: since it was accepted or restarted, which wrote its record last.
+        return self.not_before or self.updated_at
+
     def lease_is_live(self, now: int) -> bool:
         """Whether a worker may still be running this task."""
         return self.status is Status.PROCESSING and (self.lease_until or 0) > now

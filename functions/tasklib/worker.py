@@ -15,6 +15,7 @@ import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import compress
 from queue import Empty, SimpleQueue
 from typing import Final, NamedTuple, Self, TypeVar
@@ -29,7 +30,7 @@ from tasklib.secret_parameters import SecretParameters
 from tasklib.store import Change, TaskStore
 from tasklib.task import Decision, Status, Task, Verdict, judge_delivery
 from tasklib.task_processes import Ending, TaskProcess, TaskProcesses, TaskTypesError, TypeTerms
-from tasklib.telemetry import logger
+from tasklib.telemetry import Measurements, Metric, logger
 
 #: Tasks that run at the same moment in one worker: the event source's default batch.
 CONCURRENCY: Final = 10
@@ -110,6 +111,7 @@ class _Settlement(NamedTuple):
 
     job: _Job
     after: Task
+    duration: int  #: milliseconds
     facts: Mapping[str, str | int]
 
 
@@ -144,7 +146,11 @@ class Worker:
             deadline,
             longest_return=self.settings.visibility_timeout,
         )
-        _Batch(self, messages, deadline).work_off(deliveries)
+        batch = _Batch(self, messages, deadline)
+        try:
+            batch.work_off(deliveries)
+        finally:
+            batch.measured.write()
         return messages.kept(deliveries)
 
 
@@ -158,6 +164,7 @@ class _Batch:
         self._settings = worker.settings
         self._deadline = deadline
         self._ended: SimpleQueue[_Ended] = SimpleQueue()
+        self.measured = Measurements()
 
     def work_off(self, deliveries: Sequence[Delivery]) -> None:
         """Does with each delivery what has to be done; an error of any kind leaves its neighbours alone."""
@@ -278,9 +285,11 @@ class _Batch:
                 case _:
                     # Due later, or its record was written between the two looks at it.
                     delays.append((delivery, decision.until))
-        for (delivery, letter), outcome in zip(hopeless, self._store.write(changes), strict=True):
+        outcomes = self._store.write(changes)
+        for (delivery, letter), change, outcome in zip(hopeless, changes, outcomes, strict=True):
             if outcome.written:
                 letters.append((delivery, letter))
+                self.measured.add(change.after.type, Metric.FAILED)
             elif outcome.error is None:
                 delays.append((delivery, now))
             else:
@@ -334,10 +343,17 @@ class _Batch:
         won = self._claim([(job, change) for job, change, _ in ready])
         for job, change, process in ready:
             if change in won:
+                self._measure_claim(change)
                 self._worker.threads.submit(self._attempt, job._replace(task=change.after), process)
             else:
                 self._worker.processes.put_back(process)
         return len(won)
+
+    def _measure_claim(self, claim: Change) -> None:
+        before, after = claim
+        self.measured.add(after.type, Metric.TIME_IN_QUEUE, max(0, after.updated_at - before.due_at))
+        if after.attempts > 1:
+            self.measured.add(after.type, Metric.RETRIED)
 
     def _claim(self, claims: Sequence[tuple[_Job, Change]]) -> list[Change]:
         """The claims that were won. The messages of the others have been seen to."""
@@ -437,13 +453,13 @@ class _Batch:
         facts = _names(task) | {"durationMs": duration}
         now, keep = clock.now(), self._settings.retention
         if ending.error is None:
-            return _Settlement(job, task.completed(ending.result, keep=keep, now=now), facts)
+            return _Settlement(job, task.completed(ending.result, keep=keep, now=now), duration, facts)
         facts |= {"errorMessage": ending.error, "trace": ending.trace}
         if ending.permanent or task.attempts >= policy.max_attempts:
-            return _Settlement(job, task.failed(ending.error, keep=keep, now=now), facts)
+            return _Settlement(job, task.failed(ending.error, keep=keep, now=now), duration, facts)
         delay = policy.delay(task.attempts, ending.delay_seconds)
         after = task.retrying(ending.error, not_before=now + delay, now=now)
-        return _Settlement(job, after, facts | {"retryInMs": delay})
+        return _Settlement(job, after, duration, facts | {"retryInMs": delay})
 
     def _settle(self, settlements: Sequence[_Settlement], pause: float) -> list[_Settlement]:
         """Writes what attempts made of their records. Returns those without an answer, to be written again."""
@@ -463,17 +479,33 @@ class _Batch:
                 logger.warning("claim was taken over", extra=_names(after))
             elif after.status is Status.COMPLETED:
                 logger.info("task completed", extra=facts)
+                self._measure_end(settlement, Metric.COMPLETED)
                 self._messages.done(delivery)
             elif after.status is Status.FAILED:
                 logger.error("task failed", extra=facts)
+                self._measure_end(settlement, Metric.FAILED)
                 reason = after.error_message or ""
                 letters.append((delivery, DeadLetter(after.task_id, after.run, reason, after.correlation_id)))
             else:
                 logger.warning("attempt failed", extra=facts)
+                self._measure_end(settlement)
                 delays.append((delivery, after.not_before or 0))
         self._messages.bury(letters)
         self._messages.put_off(delays)
         return unsettled
+
+    def _measure_end(self, settlement: _Settlement, *ends: Metric) -> None:
+        """Of an attempt that is settled, and that `ends` its run so."""
+        after = settlement.after
+        self.measured.add(after.type, Metric.RUN_TIME, settlement.duration)
+        for end in ends:
+            self.measured.add(after.type, end)
+        # Of a later run nobody remembers when it began, and it began because somebody asked.
+        if after.status is Status.COMPLETED and after.run == 1:
+            with suppress(ValueError):  # a damaged time of creation is no reason to stop
+                self.measured.add(
+                    after.type, Metric.TIME_TO_COMPLETION, after.updated_at - after.startable_at
+                )
 
     # -- calls that have to be answered
 

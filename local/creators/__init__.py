@@ -6,12 +6,12 @@ the reason why it has no meaning locally. A type or a property that is not writt
 
 from collections.abc import Mapping
 
-from local.creators import apigatewayv2, dynamodb, events, iam, lambda_, logs, sqs, ssm
+from local.creators import apigatewayv2, cloudwatch, dynamodb, events, iam, kms, lambda_, logs, sns, sqs, ssm
 from local.creators.resource_type import ResourceType
 
 #: Every resource type that a local run knows, by its Pulumi type token.
 RESOURCE_TYPES: Mapping[str, ResourceType] = {
     resource_type.token: resource_type
-    for module in (apigatewayv2, dynamodb, events, iam, lambda_, logs, sqs, ssm)
+    for module in (apigatewayv2, cloudwatch, dynamodb, events, iam, kms, lambda_, logs, sns, sqs, ssm)
     for resource_type in module.RESOURCE_TYPES
 }

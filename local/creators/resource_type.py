@@ -112,7 +112,7 @@ class ResourceType:
     Attributes:
         token: the Pulumi type token.
         service: the boto3 name of the service.
-        calls: what creates one, in order.
+        calls: what creates one, in order; none if the emulator cannot have one.
         outputs: the physical ID and the properties that AWS computes.
         ignored: properties without meaning locally, each with the reason.
         auto_named: the property that Pulumi fills when the program leaves it out.
@@ -143,6 +143,8 @@ class ResourceType:
         requests = [translate(creation.inputs, call.rules, unknown) for call in self.calls]
         if unknown:
             raise UnsupportedError(f"properties that a local run cannot honour: {', '.join(unknown)}")
+        if not self.calls:
+            return self.outputs(creation)
         first, *following = zip(self.calls, requests, strict=True)
         creation.request = first[1]
         if self.prepare is not None:

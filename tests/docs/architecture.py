@@ -69,9 +69,10 @@ def mermaid(program: Program) -> str:
         *_triggers(program, boxes),
         *_grants(program, boxes),
         *_redrives(program, boxes),
+        *_alarms(program, boxes),
     }
     lines = [f"    {source} -->|{what}| {target}" for source, target, what in sorted(_merged(arrows))]
-    return "\n".join(["flowchart LR", '    client(["client"])', *drawn, *lines])
+    return "\n".join(["flowchart LR", '    client(["client"])', '    alarms(["alarms"])', *drawn, *lines])
 
 
 def document(program: Program) -> str:
@@ -160,6 +161,12 @@ def _redrives(program: Program, boxes: Boxes) -> Iterator[Arrow]:
             policy = json.loads(queue["inputs"]["redrivePolicy"])
             target = _box(policy["deadLetterTargetArn"], boxes)
             yield boxes["sqs", queue["inputs"]["name"]], target, f"after {policy['maxReceiveCount']} receives"
+
+
+def _alarms(program: Program, boxes: Boxes) -> Iterator[Arrow]:
+    alarms = program.of_type("cloudwatch/metricAlarm:MetricAlarm")
+    for topic in {action for alarm in alarms for action in alarm["inputs"]["alarmActions"]}:
+        yield "alarms", _box(topic, boxes), f"{len(alarms)} conditions"
 
 
 def _box(arn: str, boxes: Boxes) -> str:

@@ -42,16 +42,16 @@ class LocalStack:
         self.table = outputs["tasksTableName"]
         self.task_queue_url = outputs["taskQueueUrl"]
         self.dead_letter_queue_url = outputs["deadLetterQueueUrl"]
-        credentials: dict[str, Any] = {
+        self.credentials: dict[str, Any] = {
             "endpoint_url": outputs["endpointUrl"],
             "region_name": outputs["region"],
             "aws_access_key_id": "test",
             "aws_secret_access_key": "test",
         }
-        self.dynamodb: DynamoDBClient = boto3.client("dynamodb", **credentials)
-        self.sqs: SQSClient = boto3.client("sqs", **credentials)
-        self.iam: IAMClient = boto3.client("iam", **credentials)
-        self.functions: LambdaClient = boto3.client("lambda", **credentials)
+        self.dynamodb: DynamoDBClient = boto3.client("dynamodb", **self.credentials)
+        self.sqs: SQSClient = boto3.client("sqs", **self.credentials)
+        self.iam: IAMClient = boto3.client("iam", **self.credentials)
+        self.functions: LambdaClient = boto3.client("lambda", **self.credentials)
         self._log = log
         # Python's resolver may not know the names below localhost that the API answers to.
         address = httpx.URL(self.url)
@@ -171,4 +171,12 @@ def reliable(tmp_path_factory: pytest.TempPathFactory) -> Generator[LocalStack]:
     with running(
         tmp_path_factory.mktemp("reliable") / "log", "failureRate=0", "backoffBaseSeconds=1"
     ) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def failing(tmp_path_factory: pytest.TempPathFactory) -> Generator[LocalStack]:
+    """A stack on which every simulated task fails."""
+    log = tmp_path_factory.mktemp("failing") / "log"
+    with running(log, "failureRate=1", "maxRetries=2", "backoffBaseSeconds=1") as stack:
         yield stack

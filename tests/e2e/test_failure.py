@@ -15,14 +15,6 @@ pytestmark = pytest.mark.xdist_group("failing")
 
 
 @pytest.fixture(scope="module")
-def failing(tmp_path_factory: pytest.TempPathFactory) -> Generator[LocalStack]:
-    """A stack on which every simulated task fails."""
-    log = tmp_path_factory.mktemp("failing") / "log"
-    with running(log, "failureRate=1", "maxRetries=2", "backoffBaseSeconds=1") as stack:
-        yield stack
-
-
-@pytest.fixture(scope="module")
 def flaky(tmp_path_factory: pytest.TempPathFactory) -> Generator[LocalStack]:
     """A stack on which three simulated tasks of ten fail."""
     log = tmp_path_factory.mktemp("flaky") / "log"

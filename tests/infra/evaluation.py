@@ -31,6 +31,11 @@ COMPUTED = {
         "url": f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{{name}}",
     },
     "aws:ssm/parameter:Parameter": {"arn": f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter{{name}}"},
+    "aws:cloudwatch/metricAlarm:MetricAlarm": {
+        "arn": f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{{name}}"
+    },
+    "aws:sns/topic:Topic": {"arn": f"arn:aws:sns:{REGION}:{ACCOUNT}:{{name}}"},
+    "aws:kms/key:Key": {"arn": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/alarms-id"},
     "aws:iam/role:Role": {"arn": f"arn:aws:iam::{ACCOUNT}:role/{{name}}"},
     "aws:cloudwatch/logGroup:LogGroup": {"arn": f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{{name}}"},
     "aws:lambda/function:Function": {

@@ -29,6 +29,9 @@ ROUTE_RESPONSE = "apigatewayv2/routeResponse:RouteResponse"
 INTEGRATION = "apigatewayv2/integration:Integration"
 STAGE = "apigatewayv2/stage:Stage"
 RULE = "cloudwatch/eventRule:EventRule"
+ALARM = "cloudwatch/metricAlarm:MetricAlarm"
+TOPIC = "sns/topic:Topic"
+KEY = "kms/key:Key"
 TARGET = "cloudwatch/eventTarget:EventTarget"
 
 FUNCTIONS = (
@@ -592,7 +595,7 @@ def test_outputs(program: Program, stack: str) -> None:
 
 
 def test_everything_that_can_be_tagged_is(program: Program, stack: str) -> None:
-    taggable = (TABLE, QUEUE, FUNCTION, EVENT_SOURCE, ROLE, LOG_GROUP, API, STAGE, RULE)
+    taggable = (TABLE, QUEUE, FUNCTION, EVENT_SOURCE, ROLE, LOG_GROUP, API, STAGE, RULE, ALARM, TOPIC, KEY)
     for type_ in taggable:
         for resource in program.of_type(type_):
             assert resource["inputs"]["tags"] == {"project": "tasks", "stack": stack}, resource["urn"]

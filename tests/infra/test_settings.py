@@ -24,7 +24,15 @@ KEYS = {
     *("workerTimeoutSeconds", "apiThrottleRate", "apiThrottleBurst", "corsOrigins", "listShards"),
     *("taskRetentionDays", "logRetentionDays", "protectData", "architecture", "apiMemoryMb", "snapStart"),
     *("apiProvisionedConcurrency", "workerProvisionedConcurrency"),
-    *("webhookAllowedHosts", "webhookAllowedNetworks"),
+    *(
+        "webhookAllowedHosts",
+        "webhookAllowedNetworks",
+        "tracing",
+        "alarmEmail",
+        "runbookUrl",
+        "alarmDeadLetters",
+    ),
+    *("alarmQueueAgeSeconds", "alarmApiErrors", "alarmApiLatencyMs"),
 }
 PYTHON_TYPES = {"integer": int, "string": str, "boolean": bool, "array": list}
 
@@ -121,6 +129,11 @@ def test_stacks_differ_as_designed() -> None:
         ("backoffMaxSeconds", "43201"),
         ("backoffJitter", "2"),
         ("dlqMonitorTrigger", "cron"),
+        ("alarmEmail", "on call"),
+        ("alarmEmail", "a@b@c"),
+        ("runbookUrl", ""),
+        ("runbookUrl", "docs/runbook.md#dead-letters"),
+        ("alarmQueueAgeSeconds", "59"),
         ("dlqMonitorSchedule", "every 5 minutes"),
         ("dlqMonitorSchedule", "rate(0 minutes)"),
         ("dlqMonitorSchedule", "rate(1 minutes)"),

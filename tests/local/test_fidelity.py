@@ -231,6 +231,14 @@ def test_a_parameter_asks_for_everything_that_was_declared() -> None:
     ]
 
 
+def test_what_the_emulator_cannot_have_is_not_created() -> None:
+    inputs = {"name": "q", "queryString": "fields @message", "logGroupNames": ["g"]}
+    aws = RecordedAws()
+    resource_type = RESOURCE_TYPES["aws:cloudwatch/queryDefinition:QueryDefinition"]
+    resource_id, _ = resource_type.create(Creation(aws, "tasks", "thing", inputs))
+    assert (resource_id, aws.requests) == ("q", [])
+
+
 def test_what_has_no_name_gets_one_as_pulumi_gives_it() -> None:
     aws = create("aws:cloudwatch/logGroup:LogGroup", {"retentionInDays": 0})
     ((operation, request),) = aws.requests  # and 0 days mean no retention call

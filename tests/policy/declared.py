@@ -9,6 +9,7 @@ from tests.infra.stacks import Program
 
 #: Options that make the program declare more than it does as the repository configures it.
 WITH_OPTIONS = {
+    "alarmEmail": "team@example.com",
     "webhookSecret": f"whsec_{'MfKQ' * 8}",
     "apiProvisionedConcurrency": "1",
     "dlqMonitorTrigger": "queue",

@@ -1,0 +1,142 @@
+"""When somebody is called: the alarms of a stack, as a table."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from infra import metrics
+from infra.metrics import Metric, Watched
+from infra.settings import Alarms
+
+#: Updates that could not be told are given up when they are a minute old.
+_STREAM_AGE_MS = 30_000
+_MINUTE = 60
+#: The longest period of an alarm.
+_DAY = 24 * 60 * _MINUTE
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """One alarm.
+
+    Attributes:
+        name: Logical name, and the heading of its section in the runbook.
+        metric: What it looks at.
+        statistic: Of the values of one period: ``Sum``, ``Maximum`` or a percentile such as ``p99``.
+        threshold: With ``at_least``, a statistic of this or more is wrong; without, one below it.
+        says: What is wrong, and what to do first.
+        at_least: See ``threshold``.
+        period_seconds: Length of a period.
+        periods: How many periods in a row must be wrong.
+        missing: What a period without values counts as. Most metrics are only there when something happened; that
+            nothing happens is wrong for what a clock starts.
+    """
+
+    name: str
+    metric: Metric
+    statistic: str
+    threshold: int
+    says: str
+    at_least: bool = True
+    period_seconds: int = 5 * _MINUTE
+    periods: int = 1
+    missing: Literal["notBreaching", "breaching"] = "notBreaching"
+
+
+def alarms(watched: Watched, limits: Alarms, monitor_interval_seconds: int | None) -> Iterator[Alarm]:
+    """The alarms of a stack.
+
+    Args:
+        watched: What they look at.
+        limits: From where on they call.
+        monitor_interval_seconds: How often a clock starts the dead-letter monitor; None if no clock does, or if
+            nobody can say how often.
+    """
+    of_function, of_queue, of_api = watched.of_function, watched.of_queue, watched.of_api
+    yield Alarm(
+        "dead-letters",
+        watched.own(metrics.DEAD_LETTERS),
+        "Sum",
+        limits.dead_letters,
+        "Tasks have failed for good. Read why with the saved query dead-letters, mend the cause, then retry them.",
+    )
+    yield Alarm(
+        "dead-letters-parked",
+        watched.own(metrics.DEAD_LETTERS_PARKED),
+        "Sum",
+        1,
+        "The monitor cannot handle a dead letter and has put it aside for 12 hours. Read its error in its log.",
+    )
+    yield Alarm(
+        "task-queue-age",
+        of_queue(watched.queues.tasks, "ApproximateAgeOfOldestMessage"),
+        "Maximum",
+        limits.queue_age_seconds,
+        "Tasks wait too long. See on the dashboard whether workers fail or are too few; raise workerMaxConcurrency.",
+    )
+    yield Alarm(
+        "worker-errors",
+        of_function("process-tasks", "Errors"),
+        "Sum",
+        1,
+        "Invocations of the worker died: out of memory, out of time, or it cannot start. Its tasks are tried again.",
+    )
+    yield Alarm(
+        "worker-throttles",
+        of_function("process-tasks", "Throttles"),
+        "Sum",
+        1,
+        "Lambda refused to run the worker: the account's concurrent executions are used up. Ask for more of them.",
+    )
+    yield Alarm(
+        "api-errors",
+        of_api("5xx"),
+        "Sum",
+        limits.api_errors,
+        "The API answers 5xx. Clients may send again; read the cause with the saved query errors.",
+    )
+    yield Alarm(
+        "api-latency",
+        of_api("Latency"),
+        "p99",
+        limits.api_latency_ms,
+        "One request in a hundred is slow. Compare the API's functions on the dashboard: cold starts, or DynamoDB.",
+        periods=3,
+    )
+    yield Alarm(
+        "updates-late",
+        of_function("notify-clients", "IteratorAge"),
+        "Maximum",
+        _STREAM_AGE_MS,
+        "Live updates are late; at a minute they are given up. Tasks themselves are not touched.",
+    )
+    yield Alarm(
+        "updates-untold",
+        of_queue(watched.untold_updates, "ApproximateNumberOfMessagesVisible"),
+        "Maximum",
+        1,
+        "Live updates were given up. Tasks themselves are not touched; pages show the truth when they are reloaded.",
+    )
+    for name, function, interval, harm in (
+        ("sweep", "sweep-tasks", _MINUTE, "Scheduled tasks do not start, and lost messages stay lost."),
+        ("monitor", "monitor-dlq", monitor_interval_seconds, "Dead letters are not reported."),
+    ):
+        yield Alarm(
+            f"{name}-errors",
+            of_function(function, "Errors"),
+            "Sum",
+            1,
+            f"{function} failed. {harm} Read its error in its log.",
+        )
+        period = max(5 * _MINUTE, 2 * interval) if interval is not None else None
+        if period is not None and period <= _DAY:
+            yield Alarm(
+                f"{name}-stopped",
+                of_function(function, "Invocations"),
+                "Sum",
+                1,
+                f"Nothing starts {function} any more. {harm} Look whether its rule in EventBridge is enabled.",
+                at_least=False,
+                period_seconds=period,
+                missing="breaching",
+            )
