@@ -6,6 +6,7 @@ client -> api -> submit-tasks -> tasks table, task queue -> process-tasks -> tas
           api -> read-tasks   -> tasks table                dead-letter queue -> monitor-dlq -> tasks table
        clock -> sweep-tasks  -> tasks table, task queue
 client -> api -> dashboard, describe-api
+client -> api -> issue-tickets -> connections table
 client -> live-api -> track-connections -> connections table
          tasks table's stream, connections table -> notify-clients -> live-api -> client
 """
@@ -228,7 +229,7 @@ monitor_dlq = function(
 )
 track_connections = function(
     "track-connections",
-    description="Answers the frames of WebSocket clients: what they want to hear of",
+    description="Lets WebSocket clients in by their tickets; answers their frames: what they want to hear of",
     handler="track_connections.handler",
     memory_mb=config.api.memory_mb,
     timeout_seconds=API_TIMEOUT_SECONDS,
@@ -254,12 +255,21 @@ notify_clients = function(
 )
 dashboard = function(
     "dashboard",
-    description="GET /: the web page; POST /live: where to connect for live updates",
+    description="GET /: the web page",
     handler="dashboard.handler",
     memory_mb=config.api.memory_mb,
     timeout_seconds=API_TIMEOUT_SECONDS,
     environment={"WEBSOCKET_URL": live_api.url},
     grants=[],
+)
+issue_tickets = function(
+    "issue-tickets",
+    description="POST /live: where to connect for live updates, with a ticket for one connection",
+    handler="issue_tickets.handler",
+    memory_mb=config.api.memory_mb,
+    timeout_seconds=API_TIMEOUT_SECONDS,
+    environment={"CONNECTIONS_TABLE": connections_table.name, "WEBSOCKET_URL": live_api.url},
+    grants=[connections_table.grant("PutItem")],
 )
 describe_api = function(
     "describe-api",
@@ -267,7 +277,7 @@ describe_api = function(
     handler="describe_api.handler",
     memory_mb=config.api.memory_mb,
     timeout_seconds=API_TIMEOUT_SECONDS,
-    environment={},
+    environment={"AUTH": "jwt" if config.api.tokens else "none"},
     grants=[],
 )
 
@@ -278,10 +288,7 @@ api = HttpApi(
     prefix=config.prefix,
     description="Submit tasks and read them",
     routes={
-        "GET /": dashboard,
-        "POST /live": dashboard,
-        "GET /openapi.json": describe_api,
-        "GET /docs": describe_api,
+        "POST /live": issue_tickets,
         "POST /tasks": submit_tasks,
         "POST /tasks/batch": submit_tasks,
         "GET /tasks": read_tasks,
@@ -290,6 +297,15 @@ api = HttpApi(
         "POST /tasks/{taskId}/retry": retry_tasks,
         "$default": read_tasks,
     },
+    # Everybody reaches these, token or not: their functions have no rights, and what they answer is no secret.
+    open_routes={
+        "GET /": dashboard,
+        "GET /openapi.json": describe_api,
+        "GET /docs": describe_api,
+        # A browser asks before it sends a token, and would ask $default, which wants one.
+        **({"OPTIONS /{proxy+}": describe_api} if config.api.cors_origins else {}),
+    },
+    tokens=config.api.tokens,
     throttle_rate=config.api.throttle_rate,
     throttle_burst=config.api.throttle_burst,
     cors_origins=config.api.cors_origins,
@@ -351,7 +367,7 @@ Monitoring(
                     sweep_tasks,
                     monitor_dlq,
                 ),
-                *(track_connections, notify_clients, dashboard, describe_api),
+                *(track_connections, notify_clients, issue_tickets, dashboard, describe_api),
             )
         },
     ),

@@ -51,8 +51,8 @@ def _watch(stack: Stack, watchers: int, tasks: int, concurrency: int) -> Delay:
 
 
 async def _delays(stack: Stack, watchers: int, tasks: int, concurrency: int) -> Sequence[float]:
-    (reply,) = post_all(f"{stack.url}/live", [{}], 1)
-    url = json.loads(reply.body)["webSocketUrl"]
+    replies = [post_all(f"{stack.url}/live", [{}], 1)[0] for _ in range(watchers)]
+    urls = [json.loads(reply.body)["webSocketUrl"] for reply in replies]
     seconds: list[float] = []
 
     async def watch(client: ClientConnection) -> None:
@@ -74,7 +74,7 @@ async def _delays(stack: Stack, watchers: int, tasks: int, concurrency: int) -> 
             time.sleep(0.5)  # until it has ended: each is watched by itself
 
     async with AsyncExitStack() as connections, asyncio.timeout(_PATIENCE):
-        clients = [await connections.enter_async_context(connect(url)) for _ in range(watchers)]
+        clients = [await connections.enter_async_context(connect(url)) for url in urls]
         for client in clients:
             await client.send('{"action": "subscribe"}')
             await client.recv()

@@ -41,7 +41,9 @@ def _on_status(error: StatusError) -> str:
         return f"It sends callers to {excerpt(error.location)}: use the URL that this begins with."
     if error.status in (404, 405):
         return f"No such path or task is there: use {API_URL}, stage path included, without /tasks."
-    if error.status in (401, 403):
+    if error.status == 401:
+        return "The API takes calls with a valid token only: put one into TASKS_TOKEN; it may have expired."
+    if error.status == 403:
         who = "The API" if error.from_api else "Something before the API"
         return f"{who} refuses the call. Check the URL ({API_URL}) and your access (TASKS_TOKEN)."
     if error.from_api and error.status < 500:

@@ -294,7 +294,7 @@ class TasksClient:
         Raises:
             ValueError: there are no task IDs in `task_ids`, or too many; raised by this call itself.
             StatusError, NoAnswerError, BadAnswerError: the first connection, or the first read of the tasks,
-                fails. Nothing is raised later on.
+                fails. Later on, only StatusError 401: the token has expired.
         """
         return Live(self, task_ids, timing=timing, notify=notify).updates()
 

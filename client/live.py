@@ -143,7 +143,7 @@ class Live:
             except* TasksError as errors:
                 error = first_of(errors)
             assert error is not None, "a connection is used until it fails"
-            if not self._established:
+            if not self._established or _token_is_over(error):
                 raise error
             delay = next(self._delays)
             self._notify(Disconnected(error, delay))
@@ -280,3 +280,11 @@ class Live:
 
     def _new_delays(self) -> Iterator[float]:
         return fully_spread_delays(self._timing.reconnect, self._timing.reconnect_longest)
+
+
+def _token_is_over(error: TasksError) -> bool:
+    """Whether no further try can succeed: a client keeps its token, and the API no longer takes it.
+
+    A refused connection is not of this kind: it is the ticket that is not taken, and each try gets another.
+    """
+    return isinstance(error, StatusError) and error.status == 401 and error.live_url is None

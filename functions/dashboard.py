@@ -1,4 +1,4 @@
-"""`GET /`: the web page; and `POST /live`: where it, or any client, connects for live updates."""
+"""`GET /`: the web page. Everybody may read it: it holds no data, and asks for a token where the API wants one."""
 
 import os
 from http import HTTPStatus
@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tasklib import web_page
-from tasklib.http_api import Answer, Problem, Request, endpoint
+from tasklib.http_api import Answer, Request, endpoint
 
 _WEBSOCKET_URL = os.environ["WEBSOCKET_URL"]
 _LIVE = urlsplit(_WEBSOCKET_URL)
@@ -20,14 +20,6 @@ _HEADERS = web_page.headers(
 
 
 @endpoint
-def handler(request: Request) -> Answer:
-    """The answer of the route that the request came by."""
-    match request.route:
-        case "GET /":
-            # A link to the page may carry whatever its way adds to addresses.
-            return Answer(HTTPStatus.OK, _PAGE, _HEADERS)
-        case "POST /live":
-            request.allow_query()
-            return Answer(HTTPStatus.OK, {"webSocketUrl": _WEBSOCKET_URL}, {"cache-control": "no-store"})
-        case _:
-            raise Problem(HTTPStatus.NOT_FOUND, "There is nothing here.")
+def handler(_request: Request) -> Answer:
+    """200 with the page. A link to it may carry whatever its way adds to addresses."""
+    return Answer(HTTPStatus.OK, _PAGE, _HEADERS)

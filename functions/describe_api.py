@@ -1,5 +1,6 @@
 """`GET /openapi.json`: the API's description; and `GET /docs`: the same as a page to read."""
 
+import os
 from http import HTTPStatus
 
 import task_types
@@ -8,7 +9,7 @@ from tasklib.http_api import Answer, Problem, Request, endpoint
 from tasklib.openapi import document
 from tasklib.task_type import load_all
 
-_DOCUMENT = document(load_all(task_types).values())
+_DOCUMENT = document(load_all(task_types).values(), with_token=os.environ["AUTH"] == "jwt")
 
 
 @endpoint
@@ -22,5 +23,8 @@ def handler(request: Request) -> Answer:
             # A link to the page may carry whatever its way adds to addresses.
             page = openapi_page.render(_DOCUMENT, request.base_url())
             return Answer(HTTPStatus.OK, page, openapi_page.HEADERS)
+        case "OPTIONS /{proxy+}":
+            # A browser asks what a page may send; the gateway adds what it lets those of other origins do.
+            return Answer(HTTPStatus.NO_CONTENT, "")
         case _:
             raise Problem(HTTPStatus.NOT_FOUND, "There is nothing here.")

@@ -1,8 +1,9 @@
-"""WebSocket clients -> what they want to hear of: answers each of their frames, and forgets those that have left."""
+"""WebSocket clients -> what they want to hear of: lets in who has a ticket, answers frames, forgets who has left."""
 
 import json
 import os
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 from tasklib import aws
@@ -14,17 +15,29 @@ _connections = ConnectionStore(aws.dynamodb(), os.environ["CONNECTIONS_TABLE"])
 
 
 def handler(event: Mapping[str, Any], _context: Any) -> dict[str, Any]:
-    """What the gateway sends back to the client."""
+    """What the gateway sends back to the client; for a new connection, whether it lets it in."""
     connection_id = event["requestContext"]["connectionId"]
+    route = event["requestContext"]["routeKey"]
+    if route == "$connect":
+        return {"statusCode": _admission(event.get("queryStringParameters") or {})}
     try:
-        if event["requestContext"]["routeKey"] == "$disconnect":
+        if route == "$disconnect":
             _connections.unsubscribe(connection_id)
             answer = {}
         else:
             answer = _answer(connection_id, event.get("body") or "")
     except Exception as error:  # noqa: BLE001 - the last line: every error becomes an answer
         answer = {"problem": Problem.of(error).body()}
-    return {"statusCode": 200, "body": json.dumps(answer, separators=(",", ":"))}
+    return {"statusCode": HTTPStatus.OK, "body": json.dumps(answer, separators=(",", ":"))}
+
+
+def _admission(query: Mapping[str, str]) -> HTTPStatus:
+    """200 lets a client in, once for each ticket; every other status refuses it."""
+    try:
+        admitted = _connections.use_ticket(query.get("ticket", ""))
+    except Exception as error:  # noqa: BLE001 - nobody gets in because something failed
+        return Problem.of(error).status
+    return HTTPStatus.OK if admitted else HTTPStatus.FORBIDDEN
 
 
 def _answer(connection_id: str, body: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import pulumi
 import pulumi_aws as aws
 
 from infra.function import Function
+from infra.settings import TokenIssuer
 
 #: The stage without a name in its URLs.
 _STAGE = "$default"
@@ -14,6 +15,8 @@ _STAGE = "$default"
 
 class HttpApi(pulumi.ComponentResource):
     """An API Gateway HTTP API whose routes call functions.
+
+    Tokens are judged by the gateway: what has none, or a bad one, is answered 401 and calls no function.
 
     Attributes:
         id: Output, the API's ID.
@@ -27,6 +30,8 @@ class HttpApi(pulumi.ComponentResource):
         prefix: str,
         description: str,
         routes: Mapping[str, Function],
+        open_routes: Mapping[str, Function],
+        tokens: TokenIssuer | None,
         throttle_rate: int,
         throttle_burst: int,
         cors_origins: Sequence[str],
@@ -40,6 +45,8 @@ class HttpApi(pulumi.ComponentResource):
             description: What the API does, for people in the AWS console.
             routes: The function that answers each route. A route is ``METHOD /path`` or ``$default``, which
                 takes all that no other takes.
+            open_routes: The same for the routes that want no token.
+            tokens: Whose tokens the other routes want; None opens them too.
             throttle_rate: Requests per second, for all routes together, that are accepted in the long run.
             throttle_burst: Requests that are accepted at one moment.
             cors_origins: Origins whose web pages may call the API.
@@ -55,6 +62,8 @@ class HttpApi(pulumi.ComponentResource):
             cors_configuration=_cors(cors_origins) if cors_origins else None,
             opts=child,
         )
+        authorizer = _authorizer(name, api, tokens, child) if tokens else None
+        all_routes = {**open_routes, **routes}
         integrations = {
             function: aws.apigatewayv2.Integration(
                 function.pulumi_resource_name,
@@ -65,15 +74,18 @@ class HttpApi(pulumi.ComponentResource):
                 payload_format_version="2.0",
                 opts=child,
             )
-            for function in dict.fromkeys(routes.values())
+            for function in dict.fromkeys(all_routes.values())
         }
-        for route_key, function in routes.items():
+        for route_key, function in all_routes.items():
             route_name = re.sub(r"\W+", "-", route_key).strip("-")
+            guard = None if route_key in open_routes else authorizer
             aws.apigatewayv2.Route(
                 route_name,
                 api_id=api.id,
                 route_key=route_key,
                 target=pulumi.Output.concat("integrations/", integrations[function].id),
+                authorization_type="JWT" if guard else None,
+                authorizer_id=guard.id if guard else None,
                 opts=child,
             )
             function.permit(
@@ -101,12 +113,28 @@ class HttpApi(pulumi.ComponentResource):
         self.register_outputs({"url": self.url})
 
 
+def _authorizer(
+    name: str, api: aws.apigatewayv2.Api, tokens: TokenIssuer, opts: pulumi.ResourceOptions
+) -> aws.apigatewayv2.Authorizer:
+    """Lets in who shows a token: signed by its issuer, for this audience, at its time."""
+    return aws.apigatewayv2.Authorizer(
+        name,
+        name=name,
+        api_id=api.id,
+        authorizer_type="JWT",
+        # In the header alone: an address ends up in histories and logs.
+        identity_sources=["$request.header.Authorization"],
+        jwt_configuration={"issuer": tokens.issuer, "audiences": [tokens.audience]},
+        opts=opts,
+    )
+
+
 def _cors(origins: Sequence[str]) -> aws.apigatewayv2.ApiCorsConfigurationArgs:
     """What a web page of these origins may send and see. It may send no cookies: the API knows none."""
     return aws.apigatewayv2.ApiCorsConfigurationArgs(
         allow_origins=list(origins),
         allow_methods=["DELETE", "GET", "POST"],
-        allow_headers=["content-type", "idempotency-key", "x-correlation-id"],
+        allow_headers=["authorization", "content-type", "idempotency-key", "x-correlation-id"],
         expose_headers=["location", "x-correlation-id"],
         max_age=3600,
     )

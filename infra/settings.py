@@ -45,6 +45,11 @@ _LOG_RETENTION_DAYS = (
     *(1096, 1827, 2192, 2557, 2922, 3288, 3653),
 )
 _ORIGIN = re.compile(r"https?://(\*|[a-z0-9.-]+|\[[0-9a-f:]+\])(:\d{1,5})?")
+#: Who issues tokens: https, or a test's issuer on this machine, which AWS itself refuses.
+_ISSUER = re.compile(
+    r"((https://[a-z0-9.-]+|http://(localhost|127\.0\.0\.1))(:\d{1,5})?(/[A-Za-z0-9._~/-]*)?)?"
+)
+_AUDIENCE = re.compile(r"[!-~]{0,255}")
 _HOST = re.compile(
     r"(\*\.)?(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*"
 )
@@ -135,10 +140,24 @@ class Monitor:
 
 
 @dataclass(frozen=True)
+class TokenIssuer:
+    """Whose tokens the HTTP API takes.
+
+    Attributes:
+        issuer: URL of the issuer, exactly as its tokens have it in ``iss``.
+        audience: What its tokens for this API have in ``aud``, or else in ``client_id``.
+    """
+
+    issuer: str
+    audience: str
+
+
+@dataclass(frozen=True)
 class Api:
     """The HTTP API.
 
     Attributes:
+        tokens: Whose tokens callers have to show; None lets everybody call it.
         throttle_rate: Requests per second in the long run.
         throttle_burst: Requests at one moment.
         cors_origins: Origins whose web pages may call it.
@@ -146,6 +165,7 @@ class Api:
         provisioned_concurrency: Environments that are kept started of each function that all clients call.
     """
 
+    tokens: TokenIssuer | None
     throttle_rate: int
     throttle_burst: int
     cors_origins: tuple[str, ...]
@@ -276,6 +296,7 @@ def load(task_types: Sequence[DeclaredTaskType]) -> Settings:
             schedule=config.schedule("dlqMonitorSchedule"),
         ),
         api=Api(
+            tokens=_tokens(config),
             throttle_rate=config.integer("apiThrottleRate", 1, 100_000),
             throttle_burst=config.integer("apiThrottleBurst", 1, 100_000),
             cors_origins=config.origins("corsOrigins"),
@@ -315,6 +336,7 @@ def load(task_types: Sequence[DeclaredTaskType]) -> Settings:
         tracing=config.boolean("tracing"),
         protect_data=config.boolean("protectData"),
     )
+    _check_anonymous(config, settings)
     _check_worker(config, worker, queue)
     _check_batch(config, worker, task_types)
     _check_cold_starts(config, settings)
@@ -332,6 +354,45 @@ def _check_stack_name(prefix: str, stack: str) -> list[str]:
         return []
     longest = _MAX_PREFIX_LENGTH - (len(prefix) - len(stack))
     return [f'stack name: "{stack}"; allowed: letters, digits, - and _, at most {longest} of them']
+
+
+def _tokens(config: "_Config") -> TokenIssuer | None:
+    """Read whose tokens are taken; an issuer that nobody would ask is reported too."""
+    wanted = config.choice("auth", ("none", "jwt")) == "jwt"
+
+    def read(key: str, pattern: re.Pattern[str], allowed: str) -> str:
+        value = config.text(key, pattern, allowed)
+        config.check(
+            ("auth", key), bool(value) or not wanted, f"{key}: not set; allowed with auth jwt: {allowed}"
+        )
+        config.check(
+            ("auth", key), wanted or not value, f"{key}: {json.dumps(value)}; allowed only with auth jwt"
+        )
+        return value
+
+    issuer = read(
+        "jwtIssuer",
+        _ISSUER,
+        "the https:// URL of who issues the tokens, as they have it in iss (http:// on 127.0.0.1 or localhost only)",
+    )
+    audience = read("jwtAudience", _AUDIENCE, "what the tokens for this API have in aud, without spaces")
+    return TokenIssuer(issuer, audience) if wanted else None
+
+
+def _check_anonymous(config: "_Config", settings: Settings) -> None:
+    """Check that nobody opens to everybody what is worth protecting without saying so."""
+    anonymous = config.boolean("allowAnonymous")
+    config.check(
+        ("auth", "protectData", "allowAnonymous"),
+        settings.api.tokens is not None or not settings.protect_data or anonymous,
+        "auth: none; allowed with protectData only if allowAnonymous is true, because whoever knows the URL may then "
+        "submit, read and cancel tasks",
+    )
+    config.check(
+        ("auth", "allowAnonymous"),
+        settings.api.tokens is None or not anonymous,
+        "allowAnonymous: true; allowed only with auth none, because with jwt nobody gets in without a token",
+    )
 
 
 def _check_worker(config: "_Config", worker: Worker, queue: TaskQueue) -> None:

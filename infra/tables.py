@@ -97,7 +97,9 @@ class TasksTable(pulumi.ComponentResource):
 
 
 class ConnectionsTable(pulumi.ComponentResource):
-    """The table of the WebSocket connections that are subscribed; nothing in it outlives its connection.
+    """The table of the WebSocket connections that are subscribed, and of the tickets for new ones.
+
+    Nothing in it outlives its connection, or a ticket its seconds.
 
     An item is found by ``state`` and ``connectionId``.
 

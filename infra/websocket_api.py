@@ -11,7 +11,7 @@ _STAGE = "live"
 
 
 class WebSocketApi(pulumi.ComponentResource):
-    """An API Gateway WebSocket API: one function answers every frame and hears of every end.
+    """An API Gateway WebSocket API: one function lets connections in, answers every frame and hears of every end.
 
     Attributes:
         url: Output, where clients connect.
@@ -66,7 +66,7 @@ class WebSocketApi(pulumi.ComponentResource):
         self.register_outputs({"url": self.url})
 
     def answer_with(self, function: Function) -> None:
-        """Let a function answer every frame, and tell it of every connection that has ended."""
+        """Let a function answer every frame, refuse new connections, and tell it of those that have ended."""
         child = pulumi.ResourceOptions(parent=self)
         integration = aws.apigatewayv2.Integration(
             function.pulumi_resource_name,
@@ -77,7 +77,7 @@ class WebSocketApi(pulumi.ComponentResource):
             content_handling_strategy="CONVERT_TO_TEXT",
             opts=child,
         )
-        for route_key in ("$default", "$disconnect"):
+        for route_key in ("$connect", "$default", "$disconnect"):
             route_name = f"{self._name}-{route_key.strip('$')}"
             two_way = route_key == "$default"
             route = aws.apigatewayv2.Route(

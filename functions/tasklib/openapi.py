@@ -47,8 +47,37 @@ _TASK: Final[Schema] = {
 _ALWAYS: Final = ("TooManyRequests", "InternalServerError", "ServiceUnavailable")
 
 
-def document(types: Iterable[TaskType]) -> Schema:
-    """The description, for these task types."""
+#: What an operation may answer besides where callers need a token, and the paths that need none.
+_REFUSALS: Final = ("Unauthorized", "Forbidden")
+_OPEN_PATHS: Final = frozenset({"/", "/docs", "/openapi.json"})
+
+
+def document(types: Iterable[TaskType], *, with_token: bool) -> Schema:
+    """The description, for these task types and for a stack whose callers need a token or not."""
+    described = _open_document(types)
+    return _guarded(described) if with_token else described
+
+
+def _guarded(described: Schema) -> Schema:
+    """The same where every operation wants a token, but for those that are open."""
+    refusals = {str(int(_PROBLEMS[name][0])): _ref("responses", name) for name in _REFUSALS}
+    for path, operations in described["paths"].items():
+        for operation in operations.values():
+            if path in _OPEN_PATHS:
+                operation["security"] = []
+            else:
+                operation["responses"] = dict(sorted((operation["responses"] | refusals).items()))
+    scheme = {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "A token of the issuer and for the audience that the stack is configured with.",
+    }
+    described["components"]["securitySchemes"] = {"token": scheme}
+    return described | {"security": [{"token": []}]}
+
+
+def _open_document(types: Iterable[TaskType]) -> Schema:
     known = sorted(types, key=lambda each: each.name)
     return {
         "openapi": "3.1.1",
@@ -270,13 +299,13 @@ def _retry() -> Schema:
 
 
 def _live() -> Schema:
-    url = "wss://abc.execute-api.eu-central-1.amazonaws.com/live"
+    url = "wss://abc.execute-api.eu-central-1.amazonaws.com/live?ticket=Zk3vX0bT1uQy7mWc5dR9sJ2hN8pL4aGe6iO1fKxUEYw"
     return _operation(
         "openLive",
         "Where to connect for live updates; asked before each connect",
         {
             HTTPStatus.OK: _answer(
-                "A WebSocket address, good for one connect.",
+                "A WebSocket address with a ticket, good for one connect within half a minute.",
                 {
                     "type": "object",
                     "required": ["webSocketUrl"],
@@ -465,6 +494,12 @@ _PROBLEMS: Final[Mapping[str, tuple[HTTPStatus, str, str | None]]] = {
         "Something is wrong with the request; every field of it at once.",
         f"taskId: is 'no spaces'; it must be {TASK_ID_WORDS}",
     ),
+    "Unauthorized": (
+        HTTPStatus.UNAUTHORIZED,
+        "There is no token, or it is not a good one: malformed, expired, or of another issuer or audience.",
+        None,
+    ),
+    "Forbidden": (HTTPStatus.FORBIDDEN, "The gateway lets this caller do nothing here.", None),
     "NotFound": (HTTPStatus.NOT_FOUND, "There is no such task.", "There is no task order-17."),
     "Conflict": (
         HTTPStatus.CONFLICT,
@@ -504,14 +539,14 @@ def _problem(name: str) -> Schema:
 
 
 def _responses() -> Schema:
-    gateways: Schema = {
-        "schema": _ref("schemas", "GatewayMessage"),
-        "example": {"message": "Too Many Requests"},
-    }
+    def gateways(status: HTTPStatus) -> Schema:
+        schema = _ref("schemas", "GatewayMessage")
+        return {"application/json": {"schema": schema, "example": {"message": status.phrase}}}
+
     return {
         name: {
             "description": description,
-            "content": {"application/json": gateways}
+            "content": gateways(status)
             if detail is None
             else {
                 "application/problem+json": {
@@ -520,7 +555,7 @@ def _responses() -> Schema:
                 },
                 # The gateway's own, when it cannot reach the function, or will not.
                 **(
-                    {"application/json": gateways | {"example": {"message": status.phrase}}}
+                    gateways(status)
                     if status >= HTTPStatus.INTERNAL_SERVER_ERROR
                     or status is HTTPStatus.REQUEST_ENTITY_TOO_LARGE
                     else {}

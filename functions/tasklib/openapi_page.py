@@ -136,7 +136,7 @@ def _operation(document: Schema, base_url: str, path: str, method: str, operatio
         element("p", _badge(method), " ", element("code", path), class_="route"),
         *_description(operation),
         element("h4", "Request"),
-        *_curls(base_url + _example_path(path, parameters), method, body),
+        *_curls(_curl(document, operation), base_url + _example_path(path, parameters), method, body),
         element("h4", "Parameters"),
         _table(f"Parameters: {summary}", _PARAMETERS, map(_parameter, parameters)),
         *_body(document, body, summary),
@@ -166,20 +166,25 @@ def _example_path(path: str, parameters: Iterable[Schema]) -> str:
     return path
 
 
-def _curls(url: str, method: str, body: Schema) -> Iterator[Markup]:
+def _curl(document: Schema, operation: Schema) -> str:
+    """How a request to copy begins; the token is the shell's variable."""
+    wants_token = operation.get("security", document.get("security"))
+    return 'curl -H "authorization: Bearer $TOKEN"' if wants_token else "curl"
+
+
+def _curls(curl: str, url: str, method: str, body: Schema) -> Iterator[Markup]:
     """Requests to copy, one for each example of a body."""
-    command = [
-        "curl",
+    options = [
         *(["-X", method] if method not in ("GET", "POST") or not (body or method == "GET") else []),
         url,
     ]
     if not body:
-        yield element("pre", shlex.join(command))
+        yield element("pre", f"{curl} {shlex.join(options)}")
     for media_type, content in body.get("content", {}).items():
         for name, example in content["examples"].items():
             data = json.dumps(example["value"], ensure_ascii=False)
-            full = shlex.join([*command, "-H", f"content-type: {media_type}", "-d", data])
-            yield _figure(example.get("summary", name.capitalize()), element("pre", full))
+            full = shlex.join([*options, "-H", f"content-type: {media_type}", "-d", data])
+            yield _figure(example.get("summary", name.capitalize()), element("pre", f"{curl} {full}"))
 
 
 def _figure(caption: str, content: Markup) -> Markup:

@@ -109,6 +109,10 @@ def _integration_outputs(creation: Creation) -> tuple[str, dict[str, Any]]:
     return creation.response["IntegrationId"], {}
 
 
+def _authorizer_outputs(creation: Creation) -> tuple[str, dict[str, Any]]:
+    return creation.response["AuthorizerId"], {}
+
+
 def _route_outputs(creation: Creation) -> tuple[str, dict[str, Any]]:
     return creation.response["RouteId"], {}
 
@@ -173,6 +177,26 @@ RESOURCE_TYPES = (
             ),
         ),
         outputs=_integration_outputs,
+    ),
+    ResourceType(
+        "aws:apigatewayv2/authorizer:Authorizer",
+        "apigatewayv2",
+        auto_named="name",
+        calls=(
+            Call(
+                "create_authorizer",
+                {
+                    "apiId": "ApiId",
+                    "name": "Name",
+                    "authorizerType": "AuthorizerType",
+                    "identitySources": "IdentitySource",
+                    "jwtConfiguration": Nested(
+                        "JwtConfiguration", {"issuer": "Issuer", "audiences": "Audience"}
+                    ),
+                },
+            ),
+        ),
+        outputs=_authorizer_outputs,
     ),
     ResourceType(
         "aws:apigatewayv2/route:Route",

@@ -286,6 +286,10 @@ def test_json_has_the_error_too(closed_port: int) -> None:
 @pytest.mark.parametrize(
     ("fault", "says"),
     [
+        (
+            gateway(401, "Unauthorized"),
+            "401 Unauthorized. The API takes calls with a valid token only: put one into",
+        ),
         (html(403), "403 Forbidden. Something before the API refuses the call"),
         (html(200), "200 with text/html; charset=utf-8, which is not a task"),
         (html(404), "without /tasks"),

@@ -530,7 +530,7 @@ def test_a_refused_handshake(api: FakeApi, live: FakeLive, status: int) -> None:
     assert str(error) == f"{status} no [31mway"
 
 
-@pytest.mark.parametrize("status", [403, 500])
+@pytest.mark.parametrize("status", [401, 403, 500])
 def test_a_handshake_refused_later_on_is_tried_again(api: FakeApi, live: FakeLive, status: int) -> None:
     async def script(reader: Reader) -> None:
         await reader.until(lambda: bool(api.requests("GET")))
@@ -559,6 +559,18 @@ def test_the_address_is_asked_for_until_it_comes_but_not_the_first_time(
     api.faults["POST"].append(fault)
     assert failure(api).live_url is None
     assert len(api.seen) == seen + 1
+
+
+def test_it_ends_when_the_token_is_no_longer_taken(api: FakeApi, live: FakeLive) -> None:
+    async def script(reader: Reader) -> None:
+        await reader.until(lambda: bool(api.requests("GET")))
+        api.always["POST"] = gateway(401, "Unauthorized")
+        (await subscriber(live)).drop()
+        with pytest.raises(StatusError, match="401 Unauthorized"):
+            await reader.next()
+
+    events = read(api, script)
+    assert len([event for event in events if isinstance(event, Disconnected)]) == 1
 
 
 @pytest.mark.parametrize(

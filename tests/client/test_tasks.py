@@ -351,7 +351,7 @@ def test_exit_4_and_one_line_for_an_answer_that_ends_it(api: FakeApi, args: list
         api.always[method] = problem(401, "Unauthorized", "no token")
     code, out, err = invoke(args[0], api.url, *args[1:])
     assert (code, out, err.count("\n")) == (4, "", 1)
-    assert "401 Unauthorized: no token. The API refuses the call" in err
+    assert "401 Unauthorized: no token. The API takes calls with a valid token only" in err
 
 
 def test_a_conflict_names_the_task(api: FakeApi) -> None:

@@ -29,12 +29,17 @@ def reliable(tmp_path_factory: pytest.TempPathFactory) -> Generator[LocalStack]:
         yield stack
 
 
+def address(stack: LocalStack) -> str:
+    """Where to connect, good for one connection."""
+    answer = stack.http.post("/live", json={})
+    assert answer.status_code == 200, answer.text
+    return answer.json()["webSocketUrl"]
+
+
 @contextmanager
 def connected(stack: LocalStack) -> Generator[SyncConnection]:
     """A client that has asked where to connect, as each does."""
-    answer = stack.http.post("/live", json={})
-    assert answer.status_code == 200, answer.text
-    with connect_sync(answer.json()["webSocketUrl"]) as connection:
+    with connect_sync(address(stack)) as connection:
         yield connection
 
 
@@ -119,7 +124,6 @@ def connections(stack: LocalStack) -> int:
 
 
 async def fifty_clients(stack: LocalStack) -> None:
-    url = stack.http.post("/live", json={}).json()["webSocketUrl"]
     ended: list[set[str]] = [set() for _ in range(CLIENTS)]
     some_have_ended = asyncio.Event()
 
@@ -135,7 +139,7 @@ async def fifty_clients(stack: LocalStack) -> None:
                 return
 
     async with AsyncExitStack() as connections, asyncio.timeout(PATIENCE_SECONDS):
-        clients = [await connections.enter_async_context(connect(url)) for _ in range(CLIENTS)]
+        clients = [await connections.enter_async_context(connect(address(stack))) for _ in range(CLIENTS)]
         for client in clients:
             await client.send('{"action": "subscribe"}')
             assert json.loads(await client.recv()) == {"subscribed": "all"}

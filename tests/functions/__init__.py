@@ -9,6 +9,7 @@ ENVIRONMENT = {
     "AWS_DEFAULT_REGION": "eu-west-1",
     "POWERTOOLS_SERVICE_NAME": "tests",
     "POWERTOOLS_METRICS_NAMESPACE": "tests",
+    "AUTH": "none",
     "LIST_SHARDS": "3",
     "MESSAGE_RETENTION_DAYS": "14",
     "TASK_RETENTION_DAYS": "0",

@@ -1,8 +1,7 @@
-"""The page as the API serves it, and where to connect for live updates."""
+"""The page as the API serves it."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from types import ModuleType
@@ -61,11 +60,3 @@ def test_the_page_names_no_other_host_and_holds_nothing_that_its_policy_forbids(
     assert Page(body).forbidden() == []
     assert re.findall(r"\b(?:https?|wss?)://[^\s\"'`]+", body) in ([], ["http://www.w3.org/2000/svg"])
     assert not re.search(r"\.innerHTML|\.outerHTML|insertAdjacentHTML|document\.write|\beval\(", body)
-
-
-def test_a_client_is_told_where_to_connect(ask: Ask) -> None:
-    answer = ask("POST /live")
-    assert answer["statusCode"] == 200
-    assert json.loads(answer["body"]) == {"webSocketUrl": URL}
-    assert answer["headers"]["cache-control"] == "no-store"
-    assert ask("POST /live", {"x": "1"})["statusCode"] == 400

@@ -216,7 +216,7 @@ class Everything:
 def hostile() -> Page:
     """The page of a document with one type, whose words are not kind."""
     each = TaskType(HOSTILE, print, {}, None, payload=Model(Everything), takes_answer=False)
-    return Page(openapi_page.render(document([each]), f"http://h/{HOSTILE}"))
+    return Page(openapi_page.render(document([each], with_token=False), f"http://h/{HOSTILE}"))
 
 
 def test_whatever_a_type_says_of_itself_is_text(hostile: Page, page: Page) -> None:

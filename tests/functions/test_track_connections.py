@@ -36,6 +36,96 @@ def subscriptions(stack: Stack) -> dict[str, frozenset[str] | None]:
     return {one.connection_id: one.task_ids for one in stack.connections.subscriptions()}
 
 
+def connect(module: ModuleType, query: dict[str, str] | None) -> int:
+    """What the gateway is told about a client that connects to an address with this query."""
+    event = {
+        "requestContext": {"routeKey": "$connect", "connectionId": "c1"},
+        "queryStringParameters": query,
+        "body": "",
+    }
+    return module.handler(event, lambda_context())["statusCode"]
+
+
+@pytest.fixture
+def module(stack: Stack, load: Callable[[str], ModuleType]) -> ModuleType:
+    return load("track_connections")
+
+
+def items(stack: Stack) -> list[dict[str, Any]]:
+    items: list[Any] = stack.dynamodb.scan(TableName=stack.connections_table, ConsistentRead=True)["Items"]
+    return items
+
+
+def test_a_ticket_lets_one_connection_in(stack: Stack, module: ModuleType) -> None:
+    ticket, other = stack.connections.issue_ticket(), stack.connections.issue_ticket()
+    assert connect(module, {"ticket": ticket}) == 200
+    assert connect(module, {"ticket": ticket}) == 403
+    assert len(items(stack)) == 1
+    assert connect(module, {"ticket": other}) == 200
+    assert items(stack) == []
+
+
+@pytest.mark.parametrize("query", [None, {}, {"ticket": ""}, {"ticket": "made-up"}, {"ticket": "\ud800"}])
+def test_without_a_ticket_nobody_gets_in(
+    stack: Stack, module: ModuleType, query: dict[str, str] | None
+) -> None:
+    ticket = stack.connections.issue_ticket()
+    assert connect(module, query) == 403
+    assert connect(module, {"ticket": ticket}) == 200
+
+
+def test_what_the_table_holds_of_a_ticket_is_none(stack: Stack, module: ModuleType) -> None:
+    ticket = stack.connections.issue_ticket()
+    [item] = items(stack)
+    assert ticket not in json.dumps(item)
+    assert connect(module, {"ticket": item["connectionId"]["S"]}) == 403
+
+
+def test_a_connection_is_no_ticket(stack: Stack, module: ModuleType) -> None:
+    stack.connections.subscribe("c1", None)
+    assert connect(module, {"ticket": "c1"}) == 403
+    assert subscriptions(stack) == {"c1": None}
+
+
+def test_a_ticket_is_good_for_half_a_minute_though_its_item_is_still_there(
+    stack: Stack, module: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = clock.now()
+    first, second = stack.connections.issue_ticket(), stack.connections.issue_ticket()
+    monkeypatch.setattr(clock, "now", lambda: now + 28_000)
+    assert connect(module, {"ticket": first}) == 200
+    monkeypatch.setattr(clock, "now", lambda: now + 31_000)
+    assert connect(module, {"ticket": second}) == 403
+    assert len(items(stack)) == 1
+
+
+def test_tickets_are_no_subscriptions(stack: Stack) -> None:
+    stack.connections.issue_ticket()
+    assert subscriptions(stack) == {}
+
+
+def test_nobody_gets_in_while_aws_does_not_answer(stack: Stack, module: ModuleType, wire: Wire) -> None:
+    ticket = stack.connections.issue_ticket()
+    wire.refuse("DeleteItem", code="InternalServerError", times=FOREVER)
+    assert connect(module, {"ticket": ticket}) == 503
+
+
+def test_a_ticket_is_in_no_log_line(
+    stack: Stack,
+    module: ModuleType,
+    wire: Wire,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    ticket = stack.connections.issue_ticket()
+    assert [connect(module, {"ticket": ticket}) for _ in range(2)] == [200, 403]
+    wire.refuse("DeleteItem", code="InternalServerError", times=FOREVER)
+    assert connect(module, {"ticket": ticket}) == 503
+    lines = [str(vars(record)) for record in caplog.records]
+    assert any("no answer from AWS" in line for line in lines)
+    assert ticket not in "".join([*lines, *capfd.readouterr()])
+
+
 def test_a_client_subscribes_to_all_tasks_or_to_some_and_unsubscribes(stack: Stack, say: Say) -> None:
     assert say({"action": "subscribe"}) == {"subscribed": "all"}
     assert say({"action": "subscribe", "taskIds": ["a", "b", "a"]}, "c2") == {"subscribed": ["a", "b"]}

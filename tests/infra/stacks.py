@@ -13,6 +13,10 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 STACKS = ("dev", "prod", "local")
+#: What a person has to set before a stack's first preview.
+OWN_SETTINGS = {
+    "prod": {"tasks:jwtIssuer": "https://id.example.com/tenant/", "tasks:jwtAudience": "tasks"},
+}
 
 Resource = Mapping[str, Any]
 
@@ -61,9 +65,11 @@ def stack_file(stack: str) -> Mapping[str, Any]:
 
 
 def config_of(stack: str, overrides: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The configuration that the CLI hands to the program: defaults, the stack's file, then ``overrides``."""
+    """The configuration that the CLI hands to the program: defaults, the stack's own with what a person has set, then
+    ``overrides``.
+    """
     values: dict[str, Any] = {f"tasks:{key}": entry["default"] for key, entry in declared_config().items()}
-    values |= stack_file(stack)
+    values |= {**stack_file(stack), **OWN_SETTINGS.get(stack, {})}
     values |= {f"tasks:{key}": value for key, value in (overrides or {}).items()}
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
 

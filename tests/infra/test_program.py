@@ -25,6 +25,7 @@ PARAMETER = "ssm/parameter:Parameter"
 LOG_GROUP = "cloudwatch/logGroup:LogGroup"
 API = "apigatewayv2/api:Api"
 ROUTE = "apigatewayv2/route:Route"
+AUTHORIZER = "apigatewayv2/authorizer:Authorizer"
 ROUTE_RESPONSE = "apigatewayv2/routeResponse:RouteResponse"
 INTEGRATION = "apigatewayv2/integration:Integration"
 STAGE = "apigatewayv2/stage:Stage"
@@ -38,8 +39,10 @@ FUNCTIONS = (
     *("submit-tasks", "read-tasks", "retry-tasks", "process-tasks", "sweep-tasks", "monitor-dlq"),
     "cancel-tasks",
     *("notify-clients", "track-connections", "dashboard"),
-    "describe-api",
+    *("describe-api", "issue-tickets"),
 )
+#: What answers without a token.
+OPEN_ROUTES = {"GET /", "GET /docs", "GET /openapi.json"}
 QUEUES = ("task-queue", "dead-letter-queue", "untold-updates")
 LIVE_URL = "wss://live-api-id.execute-api.eu-north-1.amazonaws.com/live"
 ARN = "arn:aws:{}:eu-north-1:123456789012:{}"
@@ -212,6 +215,7 @@ def test_time_and_memory(program: Program) -> None:
         "track-connections": (10, 512),
         "dashboard": (10, 512),
         "describe-api": (10, 512),
+        "issue-tickets": (10, 512),
     }
 
 
@@ -284,7 +288,8 @@ def test_environment_carries_the_settings(program: Program, stack: str) -> None:
         },
         "track-connections": {"CONNECTIONS_TABLE": connections},
         "dashboard": {"WEBSOCKET_URL": LIVE_URL},
-        "describe-api": {},
+        "issue-tickets": {"CONNECTIONS_TABLE": connections, "WEBSOCKET_URL": LIVE_URL},
+        "describe-api": {"AUTH": config["auth"]},
     }
     assert own.keys() == set(FUNCTIONS)
     for name, variables in own.items():
@@ -355,6 +360,8 @@ def test_each_role_allows_exactly_what_its_function_does(program: Program, stack
         },
         "cancel-tasks": {table: {"dynamodb:GetItem", "dynamodb:PartiQLUpdate"}},
         "track-connections": {connections: {"dynamodb:PutItem", "dynamodb:DeleteItem"}},
+        "issue-tickets": {connections: {"dynamodb:PutItem"}},
+        # Everybody reaches these without a token.
         "dashboard": {},
         "describe-api": {},
     }
@@ -499,13 +506,12 @@ def test_routes_call_their_functions(program: Program, stack: str) -> None:
         if route["inputs"]["apiId"] == "api-id"
     }
     read = f"tasks-{stack}-read-tasks"
-    page = f"tasks-{stack}-dashboard"
     assert live["integrationUri"].split("/")[-2] == f"tasks-{stack}-track-connections"
     assert routes == {
-        "GET /": page,
+        "GET /": f"tasks-{stack}-dashboard",
         "GET /openapi.json": f"tasks-{stack}-describe-api",
         "GET /docs": f"tasks-{stack}-describe-api",
-        "POST /live": page,
+        "POST /live": f"tasks-{stack}-issue-tickets",
         "POST /tasks": f"tasks-{stack}-submit-tasks",
         "POST /tasks/batch": f"tasks-{stack}-submit-tasks",
         "GET /tasks": read,
@@ -529,12 +535,13 @@ def test_each_route_may_call_its_function_and_no_other_caller_may(program: Progr
     live = ARN.format("execute-api", f"tasks-{stack}-live-api/live/")
     track = f"tasks-{stack}-track-connections"
     assert {arn.removeprefix(stage): inputs["function"] for arn, inputs in permissions.items()} == {
+        f"{live}$connect": track,
         f"{live}$default": track,
         f"{live}$disconnect": track,
         "GET/": f"tasks-{stack}-dashboard",
         "GET/openapi.json": f"tasks-{stack}-describe-api",
         "GET/docs": f"tasks-{stack}-describe-api",
-        "POST/live": f"tasks-{stack}-dashboard",
+        "POST/live": f"tasks-{stack}-issue-tickets",
         "POST/tasks": f"tasks-{stack}-submit-tasks",
         "POST/tasks/batch": f"tasks-{stack}-submit-tasks",
         "GET/tasks": f"tasks-{stack}-read-tasks",
@@ -543,6 +550,52 @@ def test_each_route_may_call_its_function_and_no_other_caller_may(program: Progr
         "POST/tasks/{taskId}/retry": f"tasks-{stack}-retry-tasks",
         "$default": f"tasks-{stack}-read-tasks",
     }
+
+
+def with_tokens(cors_origins: str = "[]") -> Program:
+    return evaluate(
+        "dev",
+        auth="jwt",
+        jwtIssuer="https://id.example.com/",
+        jwtAudience="tasks",
+        corsOrigins=cors_origins,
+    )
+
+
+def guards(program: Program) -> dict[str, tuple[str | None, str | None]]:
+    """How callers of each route of the HTTP API are authorized, and by which authorizer."""
+    return {
+        inputs["routeKey"]: (inputs.get("authorizationType"), inputs.get("authorizerId"))
+        for inputs in (route["inputs"] for route in program.of_type(ROUTE))
+        if inputs["apiId"] == "api-id"
+    }
+
+
+def test_with_jwt_every_route_but_the_open_ones_wants_a_token() -> None:
+    program = with_tokens()
+    [authorizer] = program.of_type(AUTHORIZER)
+    assert authorizer["inputs"] == {
+        "apiId": "api-id",
+        "name": "api",
+        "authorizerType": "JWT",
+        "identitySources": ["$request.header.Authorization"],
+        "jwtConfiguration": {"issuer": "https://id.example.com/", "audiences": ["tasks"]},
+    }
+    routes = guards(program)
+    assert routes.keys() > OPEN_ROUTES | {"$default"}
+    for route, guard in routes.items():
+        assert guard == ((None, None) if route in OPEN_ROUTES else ("JWT", "api-id")), route
+
+
+def test_prod_wants_tokens_and_the_other_stacks_do_not(program: Program, stack: str) -> None:
+    assert len(program.of_type(AUTHORIZER)) == (stack == "prod")
+    assert guards(program)["POST /tasks"] == (("JWT", "api-id") if stack == "prod" else (None, None))
+
+
+def test_a_browser_may_ask_without_a_token_what_a_page_of_another_origin_may_send() -> None:
+    program = with_tokens('["https://a.example"]')
+    assert guards(program)["OPTIONS /{proxy+}"] == (None, None)
+    assert "authorization" in program.inputs(API, "api")["corsConfiguration"]["allowHeaders"]
 
 
 def test_a_frame_of_a_client_is_answered(program: Program) -> None:
@@ -554,7 +607,7 @@ def test_a_frame_of_a_client_is_answered(program: Program) -> None:
         for route in program.of_type(ROUTE)
         if route["inputs"]["apiId"] == "live-api-id"
     }
-    assert routes.keys() == {"$default", "$disconnect"}
+    assert routes.keys() == {"$connect", "$default", "$disconnect"}
     assert routes["$default"]["inputs"]["routeResponseSelectionExpression"] == "$default"
     [response] = program.of_type(ROUTE_RESPONSE)
     assert response["inputs"]["routeId"] == f"{routes['$default']['name']}-id"
@@ -639,6 +692,7 @@ def test_settings_reach_what_they_configure() -> None:
         "track-connections",
         "dashboard",
         "describe-api",
+        "issue-tickets",
     }
     assert all(f["inputs"]["architectures"] == ["x86_64"] for f in program.of_type(FUNCTION))
     assert queue["messageRetentionSeconds"] == 3 * 24 * 60 * 60

@@ -24,15 +24,9 @@ KEYS = {
     *("workerTimeoutSeconds", "apiThrottleRate", "apiThrottleBurst", "corsOrigins", "listShards"),
     *("taskRetentionDays", "logRetentionDays", "protectData", "architecture", "apiMemoryMb", "snapStart"),
     *("apiProvisionedConcurrency", "workerProvisionedConcurrency"),
-    *(
-        "webhookAllowedHosts",
-        "webhookAllowedNetworks",
-        "tracing",
-        "alarmEmail",
-        "runbookUrl",
-        "alarmDeadLetters",
-    ),
-    *("alarmQueueAgeSeconds", "alarmApiErrors", "alarmApiLatencyMs"),
+    *("webhookAllowedHosts", "webhookAllowedNetworks", "tracing", "alarmEmail", "runbookUrl"),
+    *("alarmDeadLetters", "alarmQueueAgeSeconds", "alarmApiErrors", "alarmApiLatencyMs"),
+    *("auth", "jwtIssuer", "jwtAudience", "allowAnonymous"),
 }
 PYTHON_TYPES = {"integer": int, "string": str, "boolean": bool, "array": list}
 
@@ -60,14 +54,79 @@ def project(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def problems(
-    config: Mapping[str, str | None], types: Sequence[DeclaredTaskType] = (), secret: Sequence[str] = ()
+    config: Mapping[str, str | None],
+    types: Sequence[DeclaredTaskType] = (),
+    secret: Sequence[str] = (),
+    stack: str = "dev",
 ) -> list[str]:
     """What a person is told about this configuration, line by line."""
     with pytest.raises(pulumi.RunError) as raised:
-        load(config, types, secret)
+        load(config, types, secret, stack)
     first, *rest = str(raised.value).splitlines()
     assert first == "The configuration of stack dev is wrong:"
     return [line.removeprefix("  ") for line in rest]
+
+
+# Who may call
+
+TOKENS = {"auth": "jwt", "jwtIssuer": "https://id.example.com/tenant/", "jwtAudience": "tasks"}
+
+
+@pytest.mark.parametrize(
+    "issuer",
+    [
+        "https://id.example.com",
+        "https://id.example.com:8443/realms/a_b/",
+        "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_AbCdEf",
+        "http://127.0.0.1:8080",
+        "http://localhost:8080/",
+    ],
+)
+def test_an_issuer_is_taken_to_the_letter(issuer: str) -> None:
+    loaded = load(TOKENS | {"jwtIssuer": issuer})
+    assert loaded.api.tokens == settings.TokenIssuer(issuer, "tasks")
+
+
+def test_by_default_everybody_may_call() -> None:
+    assert load({}).api.tokens is None
+
+
+def test_tokens_need_an_issuer_and_an_audience() -> None:
+    assert problems({"auth": "jwt"}) == [
+        "jwtIssuer: not set; allowed with auth jwt: the https:// URL of who issues the tokens, as they have it in iss "
+        "(http:// on 127.0.0.1 or localhost only)",
+        "jwtAudience: not set; allowed with auth jwt: what the tokens for this API have in aud, without spaces",
+    ]
+
+
+def test_an_issuer_whom_nobody_would_ask_is_named() -> None:
+    """Who sets one believes that tokens are wanted."""
+    assert problems(TOKENS | {"auth": "none"}) == [
+        'jwtIssuer: "https://id.example.com/tenant/"; allowed only with auth jwt',
+        'jwtAudience: "tasks"; allowed only with auth jwt',
+    ]
+
+
+def test_what_is_protected_is_open_to_everybody_only_if_that_is_said() -> None:
+    assert problems({"protectData": "true"}) == [
+        "auth: none; allowed with protectData only if allowAnonymous is true, because whoever knows the URL may then "
+        "submit, read and cancel tasks"
+    ]
+    assert load({"protectData": "true", "allowAnonymous": "true"}).api.tokens is None
+    load({"protectData": "true"} | TOKENS)
+
+
+def test_nobody_can_believe_that_a_stack_with_tokens_is_open() -> None:
+    assert problems(TOKENS | {"allowAnonymous": "true"}) == [
+        "allowAnonymous: true; allowed only with auth none, because with jwt nobody gets in without a token"
+    ]
+
+
+def test_prod_is_deployed_with_an_issuer_or_not_at_all() -> None:
+    assert problems({"jwtIssuer": "", "jwtAudience": ""}, stack="prod") == problems({"auth": "jwt"})
+    assert load({}, stack="prod").api.tokens == settings.TokenIssuer(
+        "https://id.example.com/tenant/", "tasks"
+    )
 
 
 # The declaration
@@ -179,6 +238,19 @@ def test_stacks_differ_as_designed() -> None:
         ("webhookAllowedNetworks", '["10.0.0.1/8"]'),
         ("webhookAllowedNetworks", '["10.0.0.0/33"]'),
         ("webhookAllowedNetworks", '["public", 1]'),
+        ("auth", "token"),
+        ("auth", ""),
+        ("jwtIssuer", "id.example.com"),
+        ("jwtIssuer", "http://id.example.com"),
+        ("jwtIssuer", "http://127.0.0.1.example.com"),
+        ("jwtIssuer", "http://localhost@id.example.com"),
+        ("jwtIssuer", "https://"),
+        ("jwtIssuer", "https://me:secret@id.example.com"),
+        ("jwtIssuer", "https://id.example.com/?tenant=1"),
+        ("jwtIssuer", " https://id.example.com"),
+        ("jwtAudience", "two words"),
+        ("jwtAudience", "x" * 256),
+        ("allowAnonymous", "yes"),
         ("listShards", "0"),
         ("taskRetentionDays", "-1"),
         ("logRetentionDays", "8"),
