@@ -22,7 +22,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     try:
         subscriptions = _connections.subscriptions()
     except aws.AWS_ERRORS as error:
-        logger.warning("no answer from AWS", extra={"reason": str(error)})
+        logger.warning("no answer from AWS", extra={"reason": aws.reason(error)})
         return _from_the_first(records)
     if subscriptions and not _gateway.push(_for_each(subscriptions, newest(records)), deadline):
         return _from_the_first(records)

@@ -2,10 +2,11 @@
 
 import gc
 import importlib
+import logging
 import random
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 
 @contextmanager
@@ -35,8 +36,17 @@ if TYPE_CHECKING:
 
     from tasklib.secret_parameters import SsmClient
 
+# At DEBUG it writes whole requests and answers: tasks' data, secrets, signatures. Whatever level a function is set to,
+# these stay out of its log.
+logging.getLogger("botocore").setLevel(logging.INFO)
+
 #: What a call to AWS raises when it did not do its work, or did it and its answer was lost.
 AWS_ERRORS = (BotoCoreError, ClientError)
+
+#: The longest reason, in characters.
+MAX_REASON: Final = 500
+
+_DENIED = frozenset({"AccessDenied", "AccessDeniedException"})
 
 #: The last four are what single statements of a batch are answered.
 _THROTTLED = frozenset(
@@ -59,6 +69,23 @@ def may_pass(error: Exception) -> bool:
         return True
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)
     return status >= 500 or status == 429 or error.response.get("Error", {}).get("Code") in _THROTTLED
+
+
+def reason(error: Exception) -> str:
+    """Why a call failed, for logs and records: without AWS's own words, which may quote the values of the call.
+
+    Refused rights are the exception: their words name who, what and where, and nobody could mend them without.
+    """
+    match error:
+        case ClientError():
+            fault = error.response.get("Error", {})
+            code, message = fault.get("Code", "Unknown"), fault.get("Message", "")
+            words = f": {message}" if code in _DENIED and message else ""
+            return f"{code} on {error.operation_name}{words}"[:MAX_REASON]
+        case BotoCoreError() if "endpoint_url" in error.kwargs:
+            return f"{type(error).__name__} at {error.kwargs['endpoint_url']}"[:MAX_REASON]
+        case _:
+            return type(error).__name__
 
 
 #: `standard` retries throttling, 5xx, resets and time-outs with jittered exponential backoff. One try

@@ -71,5 +71,5 @@ class Gateway:
         try:
             step(connection_id)
         except aws.AWS_ERRORS as error:
-            facts = {"connectionId": connection_id, "reason": str(error)}
+            facts = {"connectionId": connection_id, "reason": aws.reason(error)}
             logger.warning("a connection could not be let go", extra=facts)

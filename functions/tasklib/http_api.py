@@ -65,7 +65,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's word
             case InvalidInputError():
                 return cls(HTTPStatus.BAD_REQUEST, str(error), errors=error.errors)
             case _ if isinstance(error, aws.AWS_ERRORS):
-                logger.error("no answer from AWS", extra={"reason": str(error)})
+                logger.error("no answer from AWS", extra={"reason": aws.reason(error)})
                 detail = "A service behind this API does not answer; send the request again."
                 return cls(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers={"retry-after": "1"})
             case _:

@@ -66,7 +66,7 @@ class Messages:
 
     def no_answer(self, deliveries: Sequence[Delivery], error: Exception) -> None:
         """Give back what an AWS error stands in the way of."""
-        logger.warning("no answer from AWS", extra=_about(deliveries) | {"reason": str(error)})
+        logger.warning("no answer from AWS", extra=_about(deliveries) | {"reason": aws.reason(error)})
         self.give_back(deliveries)
 
     def kept(self, deliveries: Sequence[Delivery]) -> list[str]:
@@ -98,7 +98,7 @@ class Messages:
             self._dead_letter_queue.send_all([letter for _, letter in letters])
         except aws.AWS_ERRORS as error:
             deliveries = [delivery for delivery, _ in letters]
-            logger.warning("no answer from AWS", extra=_about(deliveries) | {"reason": str(error)})
+            logger.warning("no answer from AWS", extra=_about(deliveries) | {"reason": aws.reason(error)})
             self._send_delays(self._returns(deliveries))
             return
         except Exception:  # noqa: BLE001 - logged whole, and the messages come back
@@ -116,7 +116,7 @@ class Messages:
             self._task_queue.defer_all([(delivery, until - now) for delivery, until in delays])
         except Exception as error:  # noqa: BLE001 - nothing depends on it
             facts = _about([delivery for delivery, _ in delays])
-            logger.warning("messages not deferred", extra=facts | {"reason": str(error)})
+            logger.warning("messages not deferred", extra=facts | {"reason": aws.reason(error)})
 
 
 def _about(deliveries: Sequence[Delivery]) -> dict[str, list[str]]:

@@ -35,7 +35,7 @@ class DeadLetterMonitor:
         try:
             return self._examine(delivery, letter)
         except aws.AWS_ERRORS as error:
-            logger.warning("no answer from AWS", extra=facts | {"reason": str(error)})
+            logger.warning("no answer from AWS", extra=facts | {"reason": aws.reason(error)})
             return False
         except Exception:  # noqa: BLE001 - logged whole, and the letter stays
             logger.exception("a dead letter could not be handled", extra=facts)
@@ -49,7 +49,7 @@ class DeadLetterMonitor:
             self._queue.delete(delivery)
         except aws.AWS_ERRORS as error:
             facts = _names(delivery, DeadLetter.parse(delivery.body))
-            logger.warning("dead letter not deleted", extra=facts | {"reason": str(error)})
+            logger.warning("dead letter not deleted", extra=facts | {"reason": aws.reason(error)})
 
     def _examine(self, delivery: Delivery, letter: DeadLetter) -> bool:
         if letter.task_id is None:
@@ -93,7 +93,8 @@ class DeadLetterMonitor:
             self._queue.defer(delivery, MAX_VISIBILITY * 1000)
         except aws.AWS_ERRORS as error:
             logger.warning(
-                "dead letter not put aside", extra={"messageId": delivery.message_id, "reason": str(error)}
+                "dead letter not put aside",
+                extra={"messageId": delivery.message_id, "reason": aws.reason(error)},
             )
 
 

@@ -395,8 +395,8 @@ def _outcome(change: Change, error: BatchStatementErrorTypeDef | None) -> Outcom
     if code == "ConditionalCheckFailed":
         try:
             record = to_task(error["Item"]) if "Item" in error else None
-        except (LookupError, ValueError) as damage:
-            return _failed("DamagedRecord", f"the record cannot be read: {damage!r}")
+        except (LookupError, ValueError):
+            return _failed("DamagedRecord", "the record cannot be read")
         return Outcome(written=record == change.after, record=record)
     # Inside a 200, and botocore retries none of them.
     return _failed(code, error.get("Message", ""))

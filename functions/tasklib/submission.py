@@ -144,7 +144,7 @@ class Submitter:
             self._queue.send_all(messages)
         except aws.AWS_ERRORS as error:
             # The tasks are stored, so they will run: the sweep sends their messages.
-            facts = {"taskIds": [message.task_id for message in messages], "reason": str(error)}
+            facts = {"taskIds": [message.task_id for message in messages], "reason": aws.reason(error)}
             logger.warning("messages left to the sweep", extra=facts)
 
     def _each(self, call: Callable[[Item], None], items: Sequence[Item]) -> None:

@@ -1,7 +1,8 @@
 """Structured logs and metrics, the same for every function.
 
 One JSON object a line. `correlationId` is on every line that a task causes, so that one id tells its story
-from the request through the queue to the dead letter.
+from the request through the queue to the dead letter. What clients send is on none, nor what is in a record but the
+task's ID, type, state and last error.
 
 Metrics are lines in CloudWatch's embedded metric format, from which CloudWatch makes data points. They have one
 dimension, `type`, the task's type; each further one would be paid for again.
@@ -9,10 +10,11 @@ dimension, `type`, the task's type; each further one would be paid for again.
 
 import json
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from types import ModuleType
-from typing import Any, NotRequired
+from typing import Any, Final, NotRequired
 
 
 def _unmarked(*_: object, **__: object) -> Callable[[Any], Any]:
@@ -27,13 +29,38 @@ _stand_in.__dict__["deprecated"] = _unmarked
 _is_stand_in = sys.modules.setdefault("typing_extensions", _stand_in) is _stand_in
 
 from aws_lambda_powertools import Logger  # noqa: E402
+from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter  # noqa: E402
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit  # noqa: E402
 
 if _is_stand_in:
     del sys.modules["typing_extensions"]
 
+
+#: Exceptions of one chain that a log line tells.
+_MAX_CAUSES: Final = 5
+
+
+class _Formatter(LambdaPowertoolsFormatter):
+    """Of an exception, its type and where it came from. Its words stay out: they may quote what a client sent."""
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
+        told: list[str] = []
+        error: BaseException | None = ei[1]
+        while error is not None and len(told) < _MAX_CAUSES:
+            frames = traceback.format_tb(error.__traceback__)
+            told.append(f"{type(error).__name__} (most recent call last):\n{''.join(frames)}")
+            error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        return "after ".join(told)
+
+    def serialize(self, log: Any) -> str:
+        log.pop("exception_notes", None)
+        return super().serialize(log)
+
+
 #: Service and level come from POWERTOOLS_SERVICE_NAME and POWERTOOLS_LOG_LEVEL.
-logger = Logger(utc=True, use_rfc3339=True, location=None)
+logger = Logger(
+    logger_formatter=_Formatter(utc=True, use_rfc3339=True, serialize_stacktrace=False), location=None
+)
 
 
 class Metric(StrEnum):

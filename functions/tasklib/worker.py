@@ -22,7 +22,6 @@ from typing import Final, NamedTuple, Self, TypeVar
 
 from tasklib import aws, clock
 from tasklib.clock import Deadline
-from tasklib.execution import MAX_ERROR
 from tasklib.messages import Messages
 from tasklib.queue import BadMessageError, DeadLetter, Delivery, Queue, TaskMessage
 from tasklib.retry_policy import RetryPolicy
@@ -171,8 +170,8 @@ class _Batch:
         try:
             types = self._worker.processes.types()
             fresh, suspects, twins = self._sort(self._parse(deliveries), types)
-        except TaskTypesError:
-            logger.exception("no task can run")
+        except TaskTypesError as error:
+            logger.error("no task can run", extra={"trace": str(error)})
             self._messages.give_back(deliveries)
         except aws.AWS_ERRORS as error:
             self._messages.no_answer(deliveries, error)
@@ -410,7 +409,7 @@ class _Batch:
                 ending = self._worker.processes.run(process, job.task, data, secrets, time_limit / 1000)
         except aws.AWS_ERRORS as error:
             # Claimed and not run: another worker takes over when the lease ends.
-            logger.warning("attempt not settled", extra=_names(job.task) | {"reason": str(error)})
+            logger.warning("attempt not settled", extra=_names(job.task) | {"reason": aws.reason(error)})
         except Exception:  # noqa: BLE001 - logged whole, and the lease runs out
             logger.exception("an attempt could not be made", extra=_names(job.task))
         finally:
@@ -425,7 +424,7 @@ class _Batch:
             return self._worker.secrets.values(job.terms.secrets)
         except aws.AWS_ERRORS as error:
             # Not for the lease to run out: a parameter that is missing or refused is no crash, and may be mended.
-            return Ending(error=f"the secrets of the task's type cannot be read: {error}"[:MAX_ERROR])
+            return Ending(error=f"the secrets of the task's type cannot be read: {aws.reason(error)}")
 
     def _wait(self, seconds: float | None) -> list[_Ended]:
         """The attempts that have ended since the last call; waits for one, `seconds` or as long as it takes."""
@@ -473,7 +472,9 @@ class _Batch:
                 unsettled.append(settlement)
             elif outcome.error:
                 # Another worker takes over when the lease ends.
-                logger.warning("attempt not settled", extra=_names(after) | {"reason": str(outcome.error)})
+                logger.warning(
+                    "attempt not settled", extra=_names(after) | {"reason": aws.reason(outcome.error)}
+                )
             elif not outcome.written:
                 # The lease ran out and another worker has the task: nothing here is ours to write or delete.
                 logger.warning("claim was taken over", extra=_names(after))

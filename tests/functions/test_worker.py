@@ -575,7 +575,7 @@ class TestSecretsOfAType:
         assert (record.status, record.attempts) == (Status.RETRYING, 1)
         assert record.error_message is not None
         assert record.error_message.startswith(
-            "the secrets of the task's type cannot be read: An error occurred"
+            "the secrets of the task's type cannot be read: ParameterNotFound"
         )
         assert "ParameterNotFound" in record.error_message
 

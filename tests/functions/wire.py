@@ -125,7 +125,7 @@ class Wire:
             raise EndpointConnectionError(endpoint_url=request.url)
         if refusal := self._next(self._refusals, operation, body):
             status = 500 if refusal.code.startswith("Internal") else 400
-            return _answer(request, status, {"__type": refusal.code, "message": "told to"})
+            return _answer(request, status, {"__type": refusal.code, "message": _quoting(body)})
         answer = self._send_parts(to_aws, operation, request)
         self.made.append((operation, body))
         self.cut |= {cut for (name, text), cut in self._cuts.items() if name == operation and text in body}
@@ -143,7 +143,8 @@ class Wire:
             return self._read_parts(to_aws, request, fields["RequestItems"])
         name = _PARTS.get(operation, "")
         parts: list[Any] = fields.get(name, [])
-        refusals = [self._next(self._refused_parts, operation, json.dumps(part)) for part in parts]
+        texts = [json.dumps(part) for part in parts]
+        refusals = [self._next(self._refused_parts, operation, text) for text in texts]
         if not any(refusals):
             return to_aws(request)
         sent = [
@@ -155,13 +156,13 @@ class Wire:
         if name == "Statements":
             responses = iter(done.get("Responses", []))
             answers: list[Any] = []
-            for refusal in refusals:
+            for refusal, text in zip(refusals, texts, strict=True):
                 carried_out = next(responses) if refusal is None or refusal.made else None
-                answers.append({"Error": _error(refusal)} if refusal else carried_out)
+                answers.append({"Error": _error(refusal, text)} if refusal else carried_out)
             return _answer(request, 200, {"Responses": answers})
         failed = [
-            {"Id": part["Id"], "SenderFault": False} | _error(refusal)
-            for part, refusal in zip(parts, refusals, strict=True)
+            {"Id": part["Id"], "SenderFault": False} | _error(refusal, text)
+            for part, refusal, text in zip(parts, refusals, texts, strict=True)
             if refusal
         ]
         refused = {entry["Id"] for entry in failed}
@@ -191,8 +192,13 @@ class Wire:
         return None
 
 
-def _error(refusal: Fault) -> dict[str, Any]:
-    return {"Code": refusal.code, "Message": "told to"}
+def _error(refusal: Fault, part: str) -> dict[str, Any]:
+    return {"Code": refusal.code, "Message": _quoting(part)}
+
+
+def _quoting(asked: str) -> str:
+    """What an error says at its worst: AWS's may quote the values of a call."""
+    return f"told to refuse {asked}"
 
 
 def _with_body(request: AWSPreparedRequest, fields: dict[str, Any]) -> AWSPreparedRequest:
