@@ -5,6 +5,7 @@ import random
 import time
 from typing import Any
 
+from tasklib.payload import kind_name
 from tasklib.task_type import Attempt, PermanentError, task_type
 
 #: What the work takes unless the payload says otherwise.
@@ -29,5 +30,6 @@ def simulate(data: Any, attempt: Attempt) -> dict[str, Any]:
 def _number(options: dict[str, Any], name: str, default: float, largest: float) -> float:
     value = options.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= largest:
-        raise PermanentError(f"payload.{name} is {value!r:.50}; it must be a number from 0 to {largest:g}")
+        message = f"payload.{name} is {kind_name(value)}; it must be a number from 0 to {largest:g}"
+        raise PermanentError(message)
     return value

@@ -146,8 +146,8 @@ def task_type(
 
         def run(data: Any, attempt: Attempt) -> R:
             value, problems = registered.parse(data)
-            if problems:
-                raise PermanentError("; ".join(f"{field} {message}" for field, message in problems))
+            if model and problems:
+                raise PermanentError(model.without_names(problems))
             return function(value, attempt)
 
         registered = REGISTRY[name] = TaskType(

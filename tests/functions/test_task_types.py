@@ -64,8 +64,8 @@ class TestATypeWithAPayload:
         answer = run("typed", {"width": 99, "height": 1})
         assert answer["permanent"]
         assert answer["error"] == (
-            "PermanentError: payload.height is not a field of payload; there is width; "
-            "payload.width is 99; it must be a whole number from 1 to 20"
+            "PermanentError: payload has a field that it must not have; "
+            "payload.width is a number; it must be a whole number from 1 to 20"
         )
 
     def test_takes_no_answer(self) -> None:
