@@ -10,7 +10,7 @@ import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
 import boto3
@@ -52,6 +52,7 @@ class LocalStack:
         self.sqs: SQSClient = boto3.client("sqs", **self.credentials)
         self.iam: IAMClient = boto3.client("iam", **self.credentials)
         self.functions: LambdaClient = boto3.client("lambda", **self.credentials)
+        self._cloudwatch: Any = cast("Any", boto3).client("logs", **self.credentials)
         self._log = log
         # Python's resolver may not know the names below localhost that the API answers to.
         address = httpx.URL(self.url)
@@ -111,6 +112,25 @@ class LocalStack:
         """The actions on resources that each role was allowed so far, on a stack that enforces roles."""
         return httpx.get(f"{self.endpoint_url}/_local/allowed").raise_for_status().json()
 
+    def configure(self, environment: Mapping[str, str]) -> None:
+        """Adds variables to the environment of every function, which has each start anew, as a deployment does."""
+        names = [function["FunctionName"] for function in self.functions.list_functions()["Functions"]]  # pyright: ignore[reportTypedDictNotRequiredAccess]
+        for name in names:
+            present = self.functions.get_function_configuration(FunctionName=name)
+            variables = present.get("Environment", {}).get("Variables", {})
+            self.functions.update_function_configuration(
+                FunctionName=name, Environment={"Variables": {**variables, **environment}}
+            )
+
+        def settled() -> bool:
+            states = [
+                self.functions.get_function_configuration(FunctionName=name)["LastUpdateStatus"]
+                for name in names
+            ]
+            return set(states) == {"Successful"}
+
+        wait_for(settled, "the restart of all functions")
+
     def logs(self) -> list[dict[str, Any]]:
         """Every structured line that the functions logged so far, as the stack prints it."""
         lines: list[dict[str, Any]] = []
@@ -121,6 +141,20 @@ class LocalStack:
             except ValueError:
                 continue
         return lines
+
+    def log_groups(self) -> dict[str, list[str]]:
+        """Every line of every log group, those of the platform included."""
+        groups = self._cloudwatch.get_paginator("describe_log_groups").paginate()
+        events = self._cloudwatch.get_paginator("filter_log_events")
+        return {
+            group["logGroupName"]: [
+                event["message"]
+                for page in events.paginate(logGroupName=group["logGroupName"])
+                for event in page["events"]
+            ]
+            for groups_page in groups
+            for group in groups_page["logGroups"]
+        }
 
 
 @contextmanager

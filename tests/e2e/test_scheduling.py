@@ -7,10 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-
-from tests.waiting import wait_for
 
 from .conftest import LocalStack, running
 
@@ -71,7 +68,7 @@ def test_in_twenty_and_in_ninety_seconds_across_a_restart_of_the_functions(tmp_p
         ids = {name: submit_at(stack, name, run_at) for name, run_at in times.items()}
         cancelled = submit_at(stack, "cancelled", times["in-90"])
         check(stack, ids["in-20"], times["in-20"])
-        restart(stack)
+        stack.configure({"RESTARTED": "1"})
         for task_id in cancelled:
             assert stack.http.delete(f"/tasks/{task_id}").status_code == 200
         # Longer than a test is patient otherwise.
@@ -79,28 +76,3 @@ def test_in_twenty_and_in_ninety_seconds_across_a_restart_of_the_functions(tmp_p
         check(stack, ids["in-90"], times["in-90"])
         stack.wait_until_idle()
         assert {stack.task(task_id)["version"] for task_id in cancelled} == {2}
-
-
-def restart(stack: LocalStack) -> None:
-    """Has every function start anew, as a deployment does."""
-    functions: Any = boto3.client(
-        "lambda",
-        endpoint_url=stack.sqs.meta.endpoint_url,
-        region_name=stack.sqs.meta.region_name,
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-    )
-    names = [function["FunctionName"] for function in functions.list_functions()["Functions"]]
-    for name in names:
-        environment = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
-        functions.update_function_configuration(
-            FunctionName=name, Environment={"Variables": environment | {"RESTARTED": "1"}}
-        )
-
-    def settled() -> bool:
-        states = [
-            functions.get_function_configuration(FunctionName=name)["LastUpdateStatus"] for name in names
-        ]
-        return set(states) == {"Successful"}
-
-    wait_for(settled, "the restart of all functions")

@@ -174,3 +174,10 @@ def verbose(data: Any, attempt: Attempt) -> str:
 @task_type("garbled")
 def garbled(data: Any, attempt: Attempt) -> None:
     raise ValueError("half a pair: \ud800 and much more: " + "y" * 5000)
+
+
+@task_type("blurting")
+def blurting(data: Any, attempt: Attempt) -> None:
+    kept = data["kept"]  # a variable that no trace shows
+    if kept:
+        raise RuntimeError(f"{data['said']} " * 200)
