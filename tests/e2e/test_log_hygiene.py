@@ -120,6 +120,7 @@ def test_nothing_of_it_is_there(tmp_path: Path) -> None:
     config = (
         "failureRate=0",
         "backoffBaseSeconds=1",
+        "maxRetries=1",
         'webhookAllowedNetworks=["127.0.0.1/32"]',
         "webhookSecret",
     )
