@@ -129,13 +129,14 @@ class TaskStore:
         """Write up to 25 new tasks of distinct IDs, whose records hold their data, in one call.
 
         Returns which were written. Of the others nothing is known, and `create` is to be asked: their ID may be
-        taken, by whatever or by a record that has expired, or there was no answer. Never raises.
+        taken, by whatever or by a record that has expired, or there was no answer.
         """
-        try:
-            answer = self._client.batch_execute_statement(Statements=[*map(self._insertion, tasks)])
-        except aws.AWS_ERRORS:
-            return [False] * len(tasks)
-        return ["Error" not in response for response in answer["Responses"]]
+        answer = self._client.batch_execute_statement(Statements=[*map(self._insertion, tasks)])
+        errors = [response.get("Error") for response in answer["Responses"]]
+        for error in errors:
+            if error and error.get("Code") == "AccessDenied":
+                raise _client_error("AccessDenied", error.get("Message", ""))
+        return [error is None for error in errors]
 
     def _insertion(self, task: Task) -> BatchStatementRequestTypeDef:
         item = to_item(task)
@@ -403,11 +404,16 @@ def _outcome(change: Change, error: BatchStatementErrorTypeDef | None) -> Outcom
 
 
 def _failed(code: str, message: str) -> Outcome:
+    return Outcome(written=False, record=None, error=_client_error(code, message))
+
+
+def _client_error(code: str, message: str) -> ClientError:
+    """What botocore would raise, were the answer about one statement the answer to the call."""
     answer: Any = {
         "Error": {"Code": code, "Message": message},
         "ResponseMetadata": {"HTTPStatusCode": 500 if code == "InternalServerError" else 400},
     }
-    return Outcome(written=False, record=None, error=ClientError(answer, "BatchExecuteStatement"))
+    return ClientError(answer, "BatchExecuteStatement")
 
 
 def _submission(task: Task) -> tuple[str, str, str]:

@@ -126,7 +126,13 @@ class Submitter:
         inserted: set[str] = set()
 
         def insert(group: Sequence[Task]) -> None:
-            written = self._store.insert(group)
+            try:
+                written = self._store.insert(group)
+            except aws.AWS_ERRORS as error:
+                # Each is stored by a call of its own then, which costs more. A refusal would cost it for ever.
+                facts = {"taskIds": [task.task_id for task in group], "reason": str(error)}
+                logger.warning("tasks not stored together", extra=facts)
+                return
             inserted.update(task.task_id for task in compress(group, written))
 
         # Side by side, so that all together take no longer than one call may.

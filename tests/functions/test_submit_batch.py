@@ -184,6 +184,25 @@ class TestABatch:
         assert [task.task_id for task in stack.store.get_many(ids, consistent=True)] == ids
         assert queued(stack) == sorted(ids)
 
+    @pytest.mark.parametrize("of_the_call", [True, False])
+    def test_that_may_not_be_stored_together_is_stored_one_by_one_and_logged(
+        self,
+        stack: Stack,
+        wire: Wire,
+        post: Post,
+        caplog: pytest.LogCaptureFixture,
+        of_the_call: bool,
+    ) -> None:
+        if of_the_call:
+            wire.refuse(WRITE, code="AccessDeniedException")
+        else:
+            wire.refuse_part(WRITE, "t1", code="AccessDenied")
+        assert codes(post(*named(3))) == [202] * 3
+        assert queued(stack) == ["t0", "t1", "t2"]
+        [warning] = [record for record in caplog.records if record.levelname == "WARNING"]
+        assert vars(warning)["taskIds"] == ["t0", "t1", "t2"]
+        assert "AccessDenied" in vars(warning)["reason"]
+
     @pytest.mark.parametrize(
         ("body", "status", "fields"),
         [
