@@ -10,9 +10,9 @@ PATIENCE_SECONDS = 90.0
 Found = TypeVar("Found")
 
 
-def wait_for(look: Callable[[], Found | None], what: str) -> Found:
-    """The first true answer of `look`; fails the test when none comes."""
-    end = time.monotonic() + PATIENCE_SECONDS
+def wait_for(look: Callable[[], Found | None], what: str, patience: float = PATIENCE_SECONDS) -> Found:
+    """The first true answer of `look`; fails the test when none comes in `patience` seconds."""
+    end = time.monotonic() + patience
     while time.monotonic() < end:
         if found := look():
             return found

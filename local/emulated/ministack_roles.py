@@ -1,4 +1,4 @@
-"""Roles as AWS checks them, and what was done under each: what ministack 1.5.33 leaves out with AUTH=true.
+"""Roles as AWS checks them, and what each was allowed and refused: what ministack 1.5.33 leaves out with AUTH=true.
 
 PartiQL statements are authorised one by one, each by the action and the table that it names, and a batch of messages by
 the action for one; ministack asks for permission to `BatchExecuteStatement` and `SendMessageBatch`, which no policy of
@@ -12,8 +12,10 @@ from collections import defaultdict
 
 from ministack.core import iam_actions, iam_evaluator
 
-#: Where the emulator says, as JSON, what each role was allowed: {role's ARN: [[action, resource], ...]}.
-ALLOWED_PATH = "/_local/allowed"
+#: What each role was allowed and what it was refused, by where the emulator says so, as JSON:
+#: {ARN of the role's session: [[action, resource], ...]}.
+_allowed, _refused = defaultdict(set), defaultdict(set)
+_NOTES = {"/_local/allowed": _allowed, "/_local/refused": _refused}
 
 _STATEMENT = re.compile(
     r'\s*(?:(INSERT)\s+INTO|(UPDATE)|(DELETE)\s+FROM|(SELECT)\s.*?\sFROM)\s+"?([\w.-]+)"?',
@@ -28,7 +30,6 @@ _action, _checks, _evaluate = (
     iam_actions.dynamodb_transaction_checks,
     iam_evaluator.evaluate,
 )
-_allowed = defaultdict(set)
 
 
 def _action_of_one(*request):
@@ -53,24 +54,24 @@ def _checks_of_each_statement(iam_action, body, region, account_id):
 
 def _evaluate_and_note(context, *policies):
     result = _evaluate(context, *policies)
-    if result.decision == "Allow":
-        _allowed[context.principal_arn].add((context.action, context.resource_arn))
+    notes = _allowed if result.decision == "Allow" else _refused
+    notes[context.principal_arn].add((context.action, context.resource_arn))
     return result
 
 
 def enforce(app):
-    """The application with both, and with what was allowed at ALLOWED_PATH."""
+    """The application with both, and with what it noted of the roles."""
     iam_actions.extract_iam_action = _action_of_one
     iam_actions.dynamodb_transaction_checks = _checks_of_each_statement
     iam_evaluator.evaluate = _evaluate_and_note
 
-    async def with_allowed(scope, receive, send):
-        if scope["type"] != "http" or scope["path"] != ALLOWED_PATH:
+    async def with_notes(scope, receive, send):
+        if scope["type"] != "http" or scope["path"] not in _NOTES:
             await app(scope, receive, send)
             return
-        body = json.dumps({role: sorted(done) for role, done in _allowed.items()}).encode()
+        body = json.dumps({role: sorted(calls) for role, calls in _NOTES[scope["path"]].items()}).encode()
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    return with_allowed
+    return with_notes

@@ -108,9 +108,36 @@ class LocalStack:
         for url in (self.task_queue_url, self.dead_letter_queue_url):
             wait_for(lambda url=url: self.messages(url) == 0, f"an empty {url}")
 
-    def allowed(self) -> dict[str, list[list[str]]]:
-        """The actions on resources that each role was allowed so far, on a stack that enforces roles."""
-        return httpx.get(f"{self.endpoint_url}/_local/allowed").raise_for_status().json()
+    def sweep(self) -> None:
+        """Has the sweep run now, as its schedule does."""
+        self._invoke("sweep-tasks")
+
+    def examine_dead_letters(self) -> None:
+        """Has the monitor run now, as its schedule does; on a stack where the queue calls it, it does so by itself."""
+        name = "tasks-local-monitor-dlq"
+        if not self.functions.list_event_source_mappings(FunctionName=name)["EventSourceMappings"]:
+            self._invoke("monitor-dlq")
+
+    def _invoke(self, function: str) -> None:
+        answer = self.functions.invoke(FunctionName=f"tasks-local-{function}")
+        assert "FunctionError" not in answer, answer["Payload"].read().decode()
+
+    def dead_letters(self, task_id: str) -> list[dict[str, Any]]:
+        """The lines by which the monitor reported dead letters of a task."""
+        return [
+            line
+            for line in self.logs()
+            if line.get("eventType") == "DLQ_MESSAGE" and line.get("taskId") == task_id
+        ]
+
+    def data_items(self, task_id: str) -> list[dict[str, Any]]:
+        """What the table holds of a task besides its record: large data."""
+        items: list[Any] = self.dynamodb.query(
+            TableName=self.table,
+            KeyConditionExpression="taskId = :id AND begins_with(part, :data)",
+            ExpressionAttributeValues={":id": {"S": task_id}, ":data": {"S": "data#"}},
+        )["Items"]
+        return items
 
     def configure(self, environment: Mapping[str, str]) -> None:
         """Adds variables to the environment of every function, which has each start anew, as a deployment does."""
@@ -158,15 +185,17 @@ class LocalStack:
 
 
 @contextmanager
-def running(log: Path, *config: str, environment: Mapping[str, str] | None = None) -> Generator[LocalStack]:
+def running(
+    log: Path, *config: str, environment: Mapping[str, str] | None = None, roles_enforced: bool = False
+) -> Generator[LocalStack]:
     """A local stack with this configuration over the defaults of a local run.
 
-    With RIGHTS_DIR in the environment its functions may do only what their roles allow; what they were granted and what
-    they used of it is written to a file there.
+    With `roles_enforced` its functions may do only what their roles allow; so they may with RIGHTS_DIR in the
+    environment, and what they were granted and what they used of it is written to a file there.
     """
     options = [argument for value in config for argument in ("-c", value)]
     rights_dir = os.environ.get("RIGHTS_DIR")
-    if rights_dir:
+    if rights_dir or roles_enforced:
         options.append("--enforce-roles")
     with log.open("w") as stderr:
         process = subprocess.Popen(
@@ -183,7 +212,7 @@ def running(log: Path, *config: str, environment: Mapping[str, str] | None = Non
         stack = LocalStack(json.loads(line), log)
         yield stack
         if rights_dir:
-            report = {"granted": rights.granted(stack), "used": rights.used(stack.allowed())}
+            report = {"granted": rights.granted(stack), "used": rights.noted(stack, "allowed")}
             (Path(rights_dir) / f"{uuid4()}.json").write_text(json.dumps(report, default=sorted))
     finally:
         process.send_signal(signal.SIGTERM)

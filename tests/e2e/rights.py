@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
+
+import httpx
 
 from infra.grants import BY_PLATFORM
 
@@ -60,10 +64,36 @@ def _is_platforms(function: str, action: str, resource: str, sources: set[Right]
     return resource.endswith(":tasks-local-untold-updates")
 
 
-def used(allowed: Mapping[str, list[list[str]]]) -> dict[str, set[Right]]:
-    """What each function was allowed, from what the emulator says of the roles' sessions."""
+def noted(stack: LocalStack, what: str) -> dict[str, set[Right]]:
+    """What each function was `allowed` or `refused` so far, as a stack that enforces roles says."""
+    notes = httpx.get(f"{stack.endpoint_url}/_local/{what}").raise_for_status().json()
     rights: dict[str, set[Right]] = {}
-    for session, calls in allowed.items():
+    for session, calls in notes.items():
         function = session.rpartition("/")[2].removeprefix("tasks-local-")
         rights.setdefault(function, set()).update((action, resource) for action, resource in calls)
     return rights
+
+
+def is_among(right: Right, calls: Iterable[Right]) -> bool:
+    """Whether one of these calls is what the right is for."""
+    return any(right[0] == action and fnmatchcase(resource, right[1]) for action, resource in calls)
+
+
+@contextmanager
+def taken_away(stack: LocalStack, function: str, right: Right) -> Generator[None]:
+    """The function's role lacks this right, and no other that it had, from its next call on."""
+    role = roles(stack)[function]
+    name, before = policy(stack.iam, role)
+    kept = [
+        {"Effect": "Allow", "Action": [action], "Resource": [resource]}
+        for statement in before["Statement"]
+        for action in statement["Action"]
+        for resource in statement["Resource"]
+        if (action, resource) != right
+    ]
+    lesser = {**before, "Statement": kept}
+    stack.iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(lesser))
+    try:
+        yield
+    finally:
+        stack.iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(before))

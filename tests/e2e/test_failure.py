@@ -9,6 +9,7 @@ import pytest
 
 from tests.waiting import wait_for
 
+from . import scenarios
 from .conftest import LocalStack, run_client, running
 
 pytestmark = pytest.mark.xdist_group("failing")
@@ -89,6 +90,18 @@ def test_the_attempts_of_a_failing_task_keep_their_distance(failing: LocalStack)
     # The work takes no time, so the gaps between the ends are those between end and start, too.
     assert gaps[0] >= 1
     assert gaps[1] >= 2
+
+
+def test_failed_tasks_are_listed(failing: LocalStack) -> None:
+    scenarios.failed_tasks_are_listed(failing, wait_for)
+
+
+def test_data_outlives_a_retry(failing: LocalStack) -> None:
+    scenarios.data_outlives_a_retry(failing, wait_for)
+
+
+def test_letters_of_running_tasks_are_examined_in_time(failing: LocalStack) -> None:
+    scenarios.letters_of_running_tasks_are_examined_in_time(failing, wait_for)
 
 
 def test_tasks_that_fail_sometimes_all_end(flaky: LocalStack) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from tests.waiting import wait_for
 
+from . import scenarios
 from .conftest import LocalStack, run_client
 
 pytestmark = pytest.mark.xdist_group("reliable")
@@ -50,6 +51,10 @@ def test_a_large_payload_arrives_whole(reliable: LocalStack) -> None:
     task = reliable.finished("large")
     assert task["status"] == "COMPLETED"
     assert task["payload"] == payload
+
+
+def test_conflicts_are_told(reliable: LocalStack) -> None:
+    scenarios.conflicts_are_told(reliable, wait_for)
 
 
 def test_a_correlation_id_goes_from_the_request_to_the_worker(reliable: LocalStack) -> None:
