@@ -57,7 +57,7 @@ def granted(stack: LocalStack) -> dict[str, set[Right]]:
 
 
 def _is_platforms(function: str, action: str, resource: str, sources: set[Right]) -> bool:
-    if action in BY_PLATFORM["write logs"] or action in BY_PLATFORM["read a stream"]:
+    if any(action in BY_PLATFORM[purpose] for purpose in ("write logs", "read a stream", "send traces")):
         return True
     if action in BY_PLATFORM["poll a queue"] and (function, resource) in sources:
         return True
