@@ -1,4 +1,4 @@
-"""IAM. Roles and policies are stored; the emulator does not enforce them here (`AUTH` is off)."""
+"""IAM. Roles and policies are stored, and enforced when the stack was started with `--enforce-roles`."""
 
 from collections.abc import Mapping
 from typing import Any

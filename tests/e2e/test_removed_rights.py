@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Mapping
 from functools import partial
 from typing import Final, TypeVar
@@ -19,8 +20,8 @@ from .test_webhook import SECRET
 
 pytestmark = [pytest.mark.long, pytest.mark.xdist_group("removed-rights")]
 
-#: How long, in seconds, a scenario may still come true after its function was refused what it needs for it.
-RESPITE: Final = 3.0
+#: After a refusal, a scenario may still come true for the seconds that it takes with all rights, and these.
+LEAST_RESPITE: Final = 2.0
 
 Found = TypeVar("Found")
 
@@ -120,14 +121,16 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Generator[LocalStack]:
 
 
 @pytest.fixture(scope="module")
-def holds(stack: LocalStack) -> Callable[[Scenario], None]:
-    """Sees a scenario come true with all rights, once."""
-    seen: set[Scenario] = set()
+def seconds_of(stack: LocalStack) -> Callable[[Scenario], float]:
+    """Sees a scenario come true with all rights, once, and tells how long that took."""
+    took: dict[Scenario, float] = {}
 
-    def hold(scenario: Scenario) -> None:
-        if scenario not in seen:
+    def hold(scenario: Scenario) -> float:
+        if scenario not in took:
+            began = time.monotonic()
             scenario(stack, wait_for)
-            seen.add(scenario)
+            took[scenario] = time.monotonic() - began
+        return took[scenario]
 
     return hold
 
@@ -145,13 +148,13 @@ def test_each_right_has_its_scenario(stack: LocalStack) -> None:
 
 @pytest.mark.parametrize("needed", NEEDED, ids=" ".join)
 def test_without_it_something_is_missed(
-    stack: LocalStack, holds: Callable[[Scenario], None], needed: tuple[str, str, str]
+    stack: LocalStack, seconds_of: Callable[[Scenario], float], needed: tuple[str, str, str]
 ) -> None:
     scenario, function, right = NEEDED[needed], needed[0], granted_as(stack, needed)
-    holds(scenario)
+    respite = LEAST_RESPITE + seconds_of(scenario)
     with rights.taken_away(stack, function, right):
         with pytest.raises(AssertionError):
-            scenario(stack, partial(wait_after_refusal, stack, function, right))
+            scenario(stack, partial(wait_after_refusal, stack, function, right, respite))
         # It was that, and not something else, that failed.
         assert is_refused(stack, function, right)
 
@@ -182,9 +185,10 @@ def wait_after_refusal(
     stack: LocalStack,
     function: str,
     right: rights.Right,
+    respite: float,
     look: Callable[[], Found | None],
     what: str,
 ) -> Found:
-    """Waits patiently until the function was refused this, or `look` comes true all the same; then not much longer."""
+    """Waits patiently until the function was refused this, or `look` comes true all the same; then for `respite`."""
     wait_for(lambda: is_refused(stack, function, right) or look(), f"a refusal of {right}")
-    return wait_for(look, what, RESPITE)
+    return wait_for(look, what, respite)

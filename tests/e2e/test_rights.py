@@ -23,7 +23,8 @@ UNSEEN = {("notify-clients", "execute-api:ManageConnections", "tasks-live/live/D
 
 def test_each_function_may_do_what_it_was_seen_to_do_and_nothing_else(tmp_path: Path) -> None:
     """The end-to-end tests, with roles enforced."""
-    command = (sys.executable, "-m", "pytest", "tests/e2e", "--ignore=tests/e2e/page")
+    options = ("--ignore=tests/e2e/page", "-n", "2", "--dist", "loadgroup")
+    command = (sys.executable, "-m", "pytest", "tests/e2e", *options)
     environment = {**os.environ, "RIGHTS_DIR": str(tmp_path)}
     done = subprocess.run(
         command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False
