@@ -17,7 +17,7 @@ from tasklib.connections import ConnectionStore
 from tasklib.queue import DeadLetter, TaskMessage
 from tasklib.store import TaskStore
 from tasklib.task import Status, Task, TaskData, created_key
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection
 
 from .conftest import FINISHED, LocalStack
@@ -204,16 +204,19 @@ def lost_messages_are_sent_again(stack: LocalStack, wait: Wait) -> None:
     swept(stack, stored(stack, lambda task: task.put_off(due, due - 1), created=due - 1), wait)
 
 
+def clients_are_let_in(stack: LocalStack, wait: Wait) -> None:
+    """A client is told where to connect, and can."""
+    try:
+        with connected(stack) as connection:
+            assert ask(connection, action="ping") == {"pong": True}
+    except InvalidStatus as refusal:
+        raise AssertionError(str(refusal)) from None
+
+
 def clients_subscribe(stack: LocalStack, wait: Wait) -> None:
     """A client is told that it will hear of all tasks."""
     with connected(stack) as connection:
         assert ask(connection, action="subscribe") == {"subscribed": "all"}
-
-
-def clients_unsubscribe(stack: LocalStack, wait: Wait) -> None:
-    """A client is told that it will hear of no more tasks."""
-    with connected(stack) as connection:
-        assert ask(connection, action="unsubscribe") == {"unsubscribed": True}
 
 
 def clients_hear_of_tasks(stack: LocalStack, wait: Wait) -> None:

@@ -36,6 +36,15 @@ def test_a_dead_letter_calls_and_every_alarm_on_our_metrics_finds_its_metric(fai
     inbox_arn = sqs.get_queue_attributes(QueueUrl=inbox, AttributeNames=["QueueArn"])["Attributes"][
         "QueueArn"
     ]
+    # As AWS wants it; the emulator does when it enforces roles.
+    from_topics = {
+        "Effect": "Allow",
+        "Principal": {"Service": "sns.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": inbox_arn,
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [from_topics]})
+    sqs.set_queue_attributes(QueueUrl=inbox, Attributes={"Policy": policy})
     alarms = {
         alarm["AlarmName"]: alarm for alarm in client(failing, "cloudwatch").describe_alarms()["MetricAlarms"]
     }

@@ -161,10 +161,12 @@ def connections(stack: LocalStack, state: str) -> list[dict[str, Any]]:
 
 
 def expect_refusal(stack: LocalStack, url: str, **options: Any) -> None:
+    # A client of before may be on its way out.
+    before = connections(stack, "subscribed")
     with pytest.raises(InvalidStatus) as raised, connect(url, **options):
         pass
     assert raised.value.response.status_code == 403
-    assert connections(stack, "subscribed") == []
+    assert all(each in before for each in connections(stack, "subscribed"))
 
 
 def test_a_ticket_lets_in_once(stack: LocalStack, issuer: TokenIssuer) -> None:
