@@ -130,7 +130,7 @@ class Submitter:
                 written = self._store.insert(group)
             except aws.AWS_ERRORS as error:
                 # Each is stored by a call of its own then, which costs more. A refusal would cost it for ever.
-                facts = {"taskIds": [task.task_id for task in group], "reason": str(error)}
+                facts = {"taskIds": [task.task_id for task in group], "reason": aws.reason(error)}
                 logger.warning("tasks not stored together", extra=facts)
                 return
             inserted.update(task.task_id for task in compress(group, written))
