@@ -39,7 +39,10 @@ def _upload(aws: Aws, code: Any) -> dict[str, str]:
     key = hashlib.sha256(package).hexdigest()
     uploaded = _uploaded.setdefault(aws, set())
     if not uploaded:
-        aws.call("s3", "create_bucket", {"Bucket": _PACKAGES})
+        # The API's own quirk: this region is named by leaving it out.
+        elsewhere = {"CreateBucketConfiguration": {"LocationConstraint": aws.region}}
+        where = {} if aws.region == "us-east-1" else elsewhere
+        aws.call("s3", "create_bucket", {"Bucket": _PACKAGES, **where})
     if key not in uploaded:
         aws.call("s3", "put_object", {"Bucket": _PACKAGES, "Key": key, "Body": package})
         uploaded.add(key)

@@ -85,7 +85,7 @@ def deliveries(receiver: Receiver) -> dict[str, tuple[str, dict[str, Any]]]:
 def speak(stack: LocalStack) -> None:
     """What clients may say over a WebSocket, good and bad."""
     url = stack.http.post("/live", json={}).json()["webSocketUrl"]
-    with connect(f"{url}?ticket={NAME}", additional_headers=HEADERS) as connection:
+    with connect(f"{url}&{NAME}={NAME}", additional_headers=HEADERS) as connection:
         frames = [
             VALUE,
             json.dumps({"action": VALUE, NAME: VALUE}),

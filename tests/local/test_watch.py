@@ -71,7 +71,7 @@ def test_the_running_stack_follows_its_files(program: Path, watched: StackProces
         return stack.finished(task_id)["result"]["said"]
 
     line = save(GREETING, "updated:")
-    assert line.startswith("updated: 11 functions (functions/task_types/greeting.py), "), line
+    assert line.startswith("updated: 12 functions (functions/task_types/greeting.py), "), line
     assert greet("first") == "hello"
 
     line = save(f"{GREETING}def broken(:\n", "not updated")

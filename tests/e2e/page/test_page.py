@@ -88,12 +88,18 @@ def test_a_failed_task_is_retried_from_its_row_and_from_its_detail(page: Page) -
     )
 
 
-def test_markup_in_a_task_is_text(page: Page) -> None:
+def test_markup_in_a_task_is_text(page: Page, reliable: LocalStack) -> None:
     markup = "<img src=x onerror=\"window.ran = true; document.title = 'ran'\">"
     page.evaluate("window.ran = false")
-    # The error of this task quotes its payload.
     submit(page, "page-markup", {"seconds": markup, markup: "<script>window.ran = true</script>"})
     expect(status(page, "page-markup")).to_have_text("Failed")
+    # As if the exception of a task type had quoted its payload.
+    reliable.dynamodb.update_item(
+        TableName=reliable.table,
+        Key={"taskId": {"S": "page-markup"}, "part": {"S": "state"}},
+        UpdateExpression="SET errorMessage = :markup, version = version + :more",
+        ExpressionAttributeValues={":markup": {"S": markup}, ":more": {"N": "10"}},
+    )
     expect(row(page, "page-markup")).to_contain_text("<img src=x")
     row(page, "page-markup").get_by_role("link").click()
     dialog = page.get_by_role("dialog", name="page-markup")
