@@ -21,6 +21,13 @@ _END = "::the end of a command::"
 MAKE = ("make", "-o", ".venv/.run", "-o", ".venv/.emulator")
 
 
+def terminal() -> dict[str, str]:
+    """The environment of a terminal: without what the make that runs the tests tells those below it."""
+    return {
+        name: value for name, value in os.environ.items() if not name.startswith("MAKE") and name != "MFLAGS"
+    }
+
+
 class Shell:
     """A bash of a person who types one command after another."""
 
@@ -28,7 +35,7 @@ class Shell:
         self._process = subprocess.Popen(
             ["bash", "--norc"],
             cwd=directory,
-            env=os.environ | environment,
+            env=terminal() | environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -102,7 +109,7 @@ def make_local(clone: Path, command: str, log: Path) -> Generator[str]:
         process = subprocess.Popen(
             [*MAKE, *arguments],
             cwd=clone,
-            env=os.environ | {"TMPDIR": str(log.parent)},
+            env=terminal() | {"TMPDIR": str(log.parent)},
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
-import os
 import re
 import shlex
 import shutil
@@ -28,7 +27,7 @@ from tests.docs.documents import (
     text_of,
 )
 from tests.docs.outputs import comparable
-from tests.docs.shell import MAKE, Shell, complete, make_local
+from tests.docs.shell import MAKE, Shell, complete, make_local, terminal
 
 pytestmark = pytest.mark.xdist_group("docs")
 
@@ -105,7 +104,7 @@ def _recipe(*arguments: str) -> str:
     done = subprocess.run(
         [*MAKE, "--dry-run", "--no-print-directory", *arguments],
         cwd=ROOT,
-        env={name: value for name, value in os.environ.items() if not name.startswith("MAKE")},
+        env=terminal(),
         capture_output=True,
         text=True,
         check=False,
