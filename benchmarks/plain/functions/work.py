@@ -19,7 +19,7 @@ def handler(event: Mapping[str, Any], _context: object) -> dict[str, Any]:
         try:
             _process(json.loads(record["body"]))
         except Exception:
-            # Logged whole; its message comes back, and its neighbours go on.
+            # Whatever failed, its message comes back, and its neighbours go on; it is logged whole.
             logging.exception("task failed")
             failures.append({"itemIdentifier": record["messageId"]})
     return {"batchItemFailures": failures}
