@@ -19,6 +19,7 @@ FUNCTION_URL = "aws:lambda/functionUrl:FunctionUrl"
 PERMISSION = "aws:lambda/permission:Permission"
 LOG_GROUP = "aws:cloudwatch/logGroup:LogGroup"
 PARAMETER = "aws:ssm/parameter:Parameter"
+TOPIC = "aws:sns/topic:Topic"
 SUBSCRIPTION = "aws:sns/topicSubscription:TopicSubscription"
 ATTACHMENT = "aws:iam/rolePolicyAttachment:RolePolicyAttachment"
 
@@ -43,7 +44,7 @@ TAGGABLE = frozenset(
         "aws:cloudwatch/metricAlarm:MetricAlarm",
         "aws:cloudwatch/compositeAlarm:CompositeAlarm",
         "aws:kms/key:Key",
-        "aws:sns/topic:Topic",
+        TOPIC,
     }
 )
 TAGS = ("project", "stack")
@@ -71,6 +72,10 @@ _SECRET_NAME = re.compile(
     r"SECRET|PASSWORD|PASSWD|PASSPHRASE|TOKEN|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY"
 )
 _REFERENCE_NAME = re.compile(r"_(PARAMETER|ARN|NAME|URL)$")
+#: Kinds of resource as they stand before the name in an ARN; queues and topics have none.
+_KIND = "alarm|event-source-mapping|function|key|layer|log-group|parameter|policy|role|rule|secret|stateMachine|table"
+#: ``*``, all that a service has in an account, and all of one kind.
+_ANY_NAME = re.compile(rf"\*|arn:[^:]*:([^:]*:){{3}}(({_KIND})[:/])?\*")
 _PLAIN_TEXT_URL = re.compile(r"(http|ws)://", re.IGNORECASE)
 #: Properties that send what failed to a queue.
 _FAILURE_PROPERTIES = ("redrivePolicy", "destinationConfig", "deadLetterConfig")
@@ -161,6 +166,8 @@ def _encryption(resource: Resource) -> Iterator[str]:
         and not resource.prop("kmsMasterKeyId")
     ):
         yield "neither sqsManagedSseEnabled nor kmsMasterKeyId is set"
+    if resource.type == TOPIC and not resource.prop("kmsMasterKeyId"):
+        yield "kmsMasterKeyId is not set"
     if resource.type == PARAMETER and resource.prop("type") not in ("SecureString", UNKNOWN):
         yield f"type is {resource.prop('type')!r}"
 
@@ -198,16 +205,16 @@ def _wildcards(resource: Resource) -> Iterator[str]:
             f"{key} allows all but what it names" for key in ("NotAction", "NotResource") if key in statement
         )
         actions = _several(statement.get("Action"))
-        yield from (f"action {action!r}" for action in actions if re.fullmatch(r"\*|[^:]*:\*", action))
+        yield from (f"action {action!r}" for action in actions if re.search(r"[*?]", action))
         for arn in _several(statement.get("Resource")):
-            if arn == "*" or re.fullmatch(r"(arn:[^:]*:)([^:]*:){3}\*", arn):
+            if _ANY_NAME.fullmatch(arn):
                 yield from (
                     f"{action!r} on resource {arn!r}" for action in actions if action not in WITHOUT_RESOURCES
                 )
 
 
 def _managed(arn: object) -> Iterator[str]:
-    if isinstance(arn, str) and arn.startswith("arn:aws:iam::aws:policy/"):
+    if isinstance(arn, str) and re.match(r"arn:[^:]*:iam::aws:policy/", arn):
         yield f"{arn} is a policy of AWS's, which allows more than one function needs"
 
 
@@ -346,7 +353,8 @@ def _several(value: object) -> Sequence[str]:
 RESOURCE_RULES = (
     ResourceRule(
         "encryption-at-rest",
-        "Encrypt queues (sqsManagedSseEnabled or kmsMasterKeyId) and parameters (type SecureString).",
+        "Encrypt queues (sqsManagedSseEnabled or kmsMasterKeyId), topics (kmsMasterKeyId) and parameters "
+        "(type SecureString).",
         _encryption,
     ),
     ResourceRule(

@@ -82,6 +82,8 @@ queue(
 log_group("bounded-retention", retention_in_days=None)
 aws.ssm.Parameter("encryption-at-rest", type="String", value="plain", tags=TAGS)
 aws.ssm.Parameter("fine", type="SecureString", value="not plain", tags=TAGS)
+aws.sns.Topic("encryption-at-rest", tags=TAGS)
+aws.sns.Topic("fine", kms_master_key_id="alias/own", tags=TAGS)
 failures = queue("fine-failures", redrive_policy=None)
 aws.lambda_.EventSourceMapping(
     "fine",
@@ -116,6 +118,12 @@ for name, props in PERMISSIONS.items():
 ARN = "arn:aws:sqs:eu-north-1:123456789012:tasks"
 grant("no-wildcard-grants-action", document(Action="sqs:*", Resource=ARN))
 grant("no-wildcard-grants-all-actions", document(Action=["sqs:SendMessage", "*"], Resource=[ARN]))
+grant("no-wildcard-grants-some-actions", document(Action="sqs:Send*", Resource=ARN))
+grant(
+    "no-wildcard-grants-kind",
+    document(Action="lambda:InvokeFunction", Resource="arn:aws:lambda:eu-north-1:123456789012:function:*"),
+)
+grant("fine-objects", document(Action="s3:GetObject", Resource="arn:aws:s3:::pictures/*"))
 grant("no-wildcard-grants-resource", document(Action="sqs:SendMessage", Resource="*"))
 grant("no-wildcard-grants-service", document(Action="sqs:SendMessage", Resource="arn:aws:sqs:*:*:*"))
 grant("no-wildcard-grants-not", document(NotAction="sqs:SendMessage", Resource=ARN))
