@@ -25,8 +25,11 @@ test:  ## Every check and test
 	@$(MAKE) --no-print-directory check
 	.venv/bin/python -m pytest -n 2 --dist loadgroup
 
-verify: .venv/.dev .venv/.emulator  ## The proofs that take longer than that
-	.venv/bin/python -m pytest -m long
+verify: .venv/.dev .venv/.emulator  ## The proofs that take longer than that, some 25 minutes
+	.venv/bin/python -m pytest -m long -n 2 --dist loadgroup --ignore tests/e2e/test_rights.py
+	.venv/bin/python -m pytest -m long tests/e2e/test_rights.py
+	$(MAKE) --no-print-directory chaos
+	$(MAKE) --no-print-directory outage
 
 check: .venv/.dev  ## Format, lint, types
 	.venv/bin/ruff format --check .

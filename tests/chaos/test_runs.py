@@ -9,6 +9,7 @@ from tests.chaos.checker import Kind
 from tests.chaos.storm import storm
 
 
+@pytest.mark.long
 @pytest.mark.xdist_group("chaos")
 def test_no_task_is_lost_stuck_or_run_twice_in_a_storm(tmp_path: Path) -> None:
     report = storm(40, seed=3, evidence=tmp_path, max_retries=1)

@@ -158,6 +158,7 @@ def test_what_is_shown_of_a_file_is_in_it(file: File, clone: Path) -> None:
         assert any(line == other.split("  # noqa")[0] for other in there), line
 
 
+@pytest.mark.long
 def test_what_the_documents_show_is_what_happens(clone: Path, introduction: str) -> None:
     wrong: list[str] = []
     port = re.findall(r"localhost:(\d+)", introduction)[0]

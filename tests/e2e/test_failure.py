@@ -105,6 +105,7 @@ def test_letters_of_running_tasks_are_examined_in_time(failing: LocalStack) -> N
     scenarios.letters_of_running_tasks_are_examined_in_time(failing, wait_for)
 
 
+@pytest.mark.long
 def test_tasks_that_fail_sometimes_all_end(flaky: LocalStack) -> None:
     code, report = run_client(flaky, "smoke", "--count", "200", "--timeout", "120")
     assert code == 0, report

@@ -13,6 +13,7 @@ from .conftest import LocalStack
 pytestmark = pytest.mark.xdist_group("reliable")
 
 
+@pytest.mark.long
 def test_a_thousand_tasks_page_newest_first_while_new_ones_arrive(reliable: LocalStack) -> None:
     store = TaskStore(reliable.dynamodb, reliable.table)
     data = TaskData("answer", "x")

@@ -107,6 +107,7 @@ def test_a_bad_frame_is_answered_and_ends_nothing(reliable: LocalStack) -> None:
         assert ask(connection, action="ping") == {"pong": True}
 
 
+@pytest.mark.long
 def test_fifty_clients_see_the_end_of_every_task_though_ten_are_killed(reliable: LocalStack) -> None:
     asyncio.run(fifty_clients(reliable))
     # Whoever left is forgotten: the gateway told of it, or a push found it gone.

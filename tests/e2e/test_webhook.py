@@ -180,6 +180,7 @@ def check_signature(request: Request) -> None:
     assert abs(time.time() - int(timestamp)) < 300
 
 
+@pytest.mark.long
 def test_deliveries_to_a_bad_receiver_end_as_their_rules_say_and_never_where_they_must_not_go(
     stack: LocalStack,
 ) -> None:

@@ -59,6 +59,7 @@ def handle(event, context):
 }
 
 
+@pytest.mark.long
 def test_an_alias_leads_to_the_version_that_was_published_last(
     start_stack: StartStack, tmp_path: Path
 ) -> None:

@@ -45,6 +45,7 @@ def watched(program: Path, tmp_path: Path) -> Iterator[StackProcess]:
     stack.kill()
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="what is left behind is looked up in /proc")
 def test_the_running_stack_follows_its_files(program: Path, watched: StackProcess, tmp_path: Path) -> None:
     stack = LocalStack(watched.ready(), watched.log)

@@ -111,6 +111,7 @@ def test_markup_in_a_task_is_text(page: Page, reliable: LocalStack) -> None:
     assert page.evaluate("ran") is False
 
 
+@pytest.mark.long
 def test_the_page_catches_up_when_the_server_is_back(playwright: Playwright, reliable: LocalStack) -> None:
     address = httpx.URL(reliable.page_url)
     assert address.port
