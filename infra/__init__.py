@@ -1,1 +1,1 @@
-"""What exists in AWS: one component resource per module. Only settings.py reads the stack's configuration."""
+"""What exists in AWS: one component resource per module. Only settings/ reads the stack's configuration."""

@@ -152,8 +152,8 @@ def test_stack_files_set_declared_keys_to_values_of_their_type(stack: str) -> No
 
 
 def test_only_settings_reads_the_configuration() -> None:
-    readers = [path.name for path in (ROOT / "infra").glob("*.py") if "pulumi.Config" in path.read_text()]
-    assert readers == ["settings.py"]
+    readers = [path for path in (ROOT / "infra").rglob("*.py") if "pulumi.Config" in path.read_text()]
+    assert readers == [ROOT / "infra" / "settings" / "reader.py"]
     assert "pulumi.Config" not in (ROOT / "__main__.py").read_text()
 
 
