@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from client import stack
+from client import backoff, stack
 from local.emulator import Emulator
 from local.running import told
 from tests.client.fake_api import FakeApi
@@ -29,6 +30,20 @@ def api() -> Iterator[FakeApi]:
     server = FakeApi()
     yield server
     server.close()
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port of this machine that refuses connections."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        yield unused.getsockname()[1]
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client's pauses between tries are so short that nobody waits for them."""
+    monkeypatch.setattr(backoff, "BASE_SECONDS", 0.002)
 
 
 @pytest.fixture(autouse=True)

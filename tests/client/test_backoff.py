@@ -10,10 +10,7 @@ import pytest
 from client import backoff
 from client.errors import NoAnswerError, StatusError, TasksError
 
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backoff, "BASE_SECONDS", 0.001)
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 def repeat(*outcomes: TasksError | str) -> tuple[str | TasksError, int, int]:

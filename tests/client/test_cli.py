@@ -3,66 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import signal
-import socket
-import subprocess
-import sys
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
 from client import backoff
-from client.cli import app
+from tests.client.commands import SECONDS, invoke, run, started, terminal
 from tests.client.fake_api import FakeApi, as_usual, gateway, hang, html, problem, problem_fields
 
-ROOT = Path(__file__).parents[2]
-SECONDS = 30
 LATENCY_FIELDS = {"p50", "p90", "p99", "max"}
-
-
-@contextmanager
-def started(*args: str, **options: Any) -> Generator[subprocess.Popen[str]]:
-    """`python -m client ...` as a process; ended when the test is."""
-    command = [sys.executable, "-m", "client", *args]
-    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
-    with subprocess.Popen(command, cwd=ROOT, text=True, stdin=subprocess.DEVNULL, **pipes) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def run(*args: str) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of a process."""
-    with started(*args) as process:
-        out, err = process.communicate(timeout=SECONDS)
-    return process.returncode, out, err
-
-
-def invoke(*args: str) -> tuple[int, str, str]:
-    """The same within this process, for what needs none of its own."""
-    result = CliRunner().invoke(app, args)
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.stdout, result.stderr
-
-
-@pytest.fixture
-def closed_port() -> Iterator[int]:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        yield unused.getsockname()[1]
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backoff, "BASE_SECONDS", 0.002)
 
 
 def test_smoke_prints_its_report_on_stdout_and_nothing_on_stderr(
@@ -359,23 +309,6 @@ def test_a_proxy_setting_that_cannot_be_used_is_wrong_usage(monkeypatch: pytest.
     code, _, err = invoke("smoke", "http://tasks.example")
     assert code == 2
     assert "proxy" in err.splitlines()[-1]
-
-
-@contextmanager
-def terminal() -> Generator[tuple[int, list[str]]]:
-    """A pseudo-terminal: the end for a process, and a list that gets its text when the context ends."""
-    ours, theirs = pty.openpty()
-    seen: list[str] = []
-    try:
-        yield theirs, seen
-    finally:
-        os.close(theirs)
-        content = b""
-        with suppress(OSError):  # how a pseudo-terminal says that its other end is closed
-            while block := os.read(ours, 65_536):
-                content += block
-        os.close(ours)
-        seen.append(content.decode())
 
 
 def test_progress_is_shown_on_a_terminal_only(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,10 +26,7 @@ from tests.client.fake_api import (
 
 Names = Callable[[TasksClient, EachReport], AsyncIterator[str]]
 
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backoff, "BASE_SECONDS", 0.002)
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 def run(api: FakeApi, names: Names, *, concurrency: int = 10, request: Request = RETRY) -> EachReport:

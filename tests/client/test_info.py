@@ -14,15 +14,13 @@ import pytest
 from client import health
 from local.aws import Aws
 from local.emulator import Emulator
+from tests.client.commands import invoke, terminal
+from tests.client.commands import started as start
 from tests.client.conftest import REGION, LocalStacks
 from tests.client.fake_api import FakeApi, gateway, hang, html
 from tests.client.fake_live import FakeLive, drop
 from tests.client.fake_logs import FakeLogs
 from tests.client.fake_pulumi import FakePulumi
-from tests.client.test_cli import closed_port, invoke, terminal
-from tests.client.test_cli import started as start
-
-__all__ = ["closed_port"]
 
 
 @pytest.fixture

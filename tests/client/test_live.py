@@ -48,9 +48,7 @@ QUICK = Timing(reconnect=0.001, reconnect_longest=0.01)
 OLD, LATER = "2020-01-01T00:00:00.000Z", "2030-01-01T00:00:00.000Z"
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backoff, "BASE_SECONDS", 0.002)
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 class Reader:

@@ -25,12 +25,10 @@ from client.logs import LogFollower, functions
 from client.stack import Stack, StackError
 from local.aws import Aws
 from local.emulator import Emulator
+from tests.client.commands import ROOT, SECONDS, invoke, terminal
 from tests.client.conftest import REGION, LocalStacks
 from tests.client.fake_logs import FakeLogs
 from tests.client.fake_pulumi import FakePulumi
-from tests.client.test_cli import ROOT, SECONDS, closed_port, invoke, terminal
-
-__all__ = ["closed_port"]
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 

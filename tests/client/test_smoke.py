@@ -16,10 +16,11 @@ from client.smoke import SmokeReport
 from client.work import Work
 from tests.client.fake_api import FakeApi, Fault, as_usual, gateway, html, lost_answer, problem, reset, slow
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backoff, "BASE_SECONDS", 0.002)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(smoke, "POLLS_PER_SECOND", 1000)
 
 

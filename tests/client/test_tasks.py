@@ -11,18 +11,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from client import backoff
 from client.cli import app
+from tests.client.commands import SECONDS, invoke, run, started, terminal
 from tests.client.fake_api import FakeApi, gateway, html, lost_answer, problem, reset
 from tests.client.fake_live import FakeLive
-from tests.client.test_cli import SECONDS, closed_port, invoke, run, started, terminal
 
-__all__ = ["closed_port"]
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backoff, "BASE_SECONDS", 0.002)
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 def words(line: str) -> list[str]:

@@ -9,12 +9,9 @@ from typing import IO, Any
 
 import pytest
 
-from client import backoff
+from tests.client.commands import SECONDS, invoke, started, terminal
 from tests.client.fake_api import FakeApi, gateway, hang, html
 from tests.client.fake_live import FakeLive, Peer, answer, say
-from tests.client.test_cli import SECONDS, closed_port, invoke, started, terminal
-
-__all__ = ["closed_port"]
 
 LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}  (.*)")
 
@@ -237,10 +234,8 @@ def test_exit_4_when_the_connection_is_refused(api: FakeApi, live: FakeLive) -> 
     )
 
 
-def test_exit_4_when_the_subscription_is_refused(
-    api: FakeApi, live: FakeLive, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(backoff, "BASE_SECONDS", 0.002)
+@pytest.mark.usefixtures("quick")
+def test_exit_4_when_the_subscription_is_refused(api: FakeApi, live: FakeLive) -> None:
     live.always["subscribe"] = say({"problem": {"title": "Service Unavailable", "status": 503}})
     code, out, err = invoke("watch", api.url)
     assert (code, out, err.count("\n")) == (4, "", 1)

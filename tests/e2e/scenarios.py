@@ -21,7 +21,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection
 
 from .conftest import FINISHED, LocalStack
-from .test_live import ask, connected
+from .live_client import ask, connected
 
 #: Large enough for an item of its own.
 LARGE: Final = "x" * 2000

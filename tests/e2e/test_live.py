@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Generator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.sync.client import ClientConnection as SyncConnection
-from websockets.sync.client import connect as connect_sync
 
 from tests.waiting import PATIENCE_SECONDS, wait_for
 
 from .conftest import LocalStack, running
+from .live_client import address, ask, connected, receive
 
 pytestmark = pytest.mark.xdist_group("live")
 
@@ -27,33 +27,6 @@ def reliable(tmp_path_factory: pytest.TempPathFactory) -> Generator[LocalStack]:
     """A stack of this module's own: whoever reads the log of one waits for all that was ever called in it."""
     with running(tmp_path_factory.mktemp("live") / "log", "failureRate=0", "backoffBaseSeconds=1") as stack:
         yield stack
-
-
-def address(stack: LocalStack) -> str:
-    """Where to connect, good for one connection."""
-    answer = stack.http.post("/live", json={})
-    assert answer.status_code == 200, answer.text
-    return answer.json()["webSocketUrl"]
-
-
-@contextmanager
-def connected(stack: LocalStack) -> Generator[SyncConnection]:
-    """A client that has asked where to connect, as each does."""
-    with connect_sync(address(stack)) as connection:
-        yield connection
-
-
-def ask(connection: SyncConnection, **frame: Any) -> dict[str, Any]:
-    """The answer to a frame; updates that come before it are left out."""
-    connection.send(json.dumps(frame))
-    while True:
-        answer = receive(connection)
-        if "updates" not in answer:
-            return answer
-
-
-def receive(connection: SyncConnection) -> dict[str, Any]:
-    return json.loads(connection.recv(PATIENCE_SECONDS))
 
 
 def updates_until(connection: SyncConnection, task_id: str, status: str) -> list[dict[str, Any]]:

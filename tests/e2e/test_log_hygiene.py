@@ -14,7 +14,7 @@ from websockets.sync.client import connect
 from tests.waiting import PATIENCE_SECONDS, wait_for
 
 from .conftest import FINISHED, LocalStack, running
-from .test_webhook import SECRET, Receiver
+from .webhook_receiver import SECRET, Receiver
 
 pytestmark = pytest.mark.xdist_group("hygiene")
 

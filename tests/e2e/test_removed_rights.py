@@ -14,9 +14,9 @@ from tests.waiting import wait_for
 
 from . import rights, scenarios
 from .conftest import LocalStack, running
+from .live_client import ask, connected
 from .scenarios import Scenario, Wait
-from .test_live import ask, connected
-from .test_webhook import SECRET
+from .webhook_receiver import SECRET
 
 pytestmark = [pytest.mark.long, pytest.mark.xdist_group("removed-rights")]
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.request
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -36,6 +37,15 @@ def write_program(directory: Path, program: str, functions: Mapping[str, str] | 
         for name, text in (functions or {}).items():
             archive.writestr(name, text)
     return directory
+
+
+def get(outputs: dict[str, Any], path: str) -> Any:
+    """GET a path of the stack's API: the name in the Host header, the connection to loopback."""
+    request = urllib.request.Request(
+        outputs["endpointUrl"] + path, headers={"Host": outputs["apiUrl"].removeprefix("http://")}
+    )
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as response:
+        return json.load(response)
 
 
 class StackProcess:

@@ -8,7 +8,7 @@ import pytest
 
 from local.aws import Aws
 from tests.local.conftest import StartStack
-from tests.local.test_up import get
+from tests.local.stack_process import get
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what is left behind is looked up in /proc")

@@ -7,7 +7,6 @@ import signal
 import socket
 import sys
 import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from local.emulator import Emulator
 from local.errors import LocalError
 from local.running import told
 from tests.local.conftest import StartStack
-from tests.local.stack_process import StackProcess, write_program
+from tests.local.stack_process import StackProcess, get, write_program
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what is left behind is looked up in /proc")
@@ -144,15 +143,6 @@ def handle(event, context):
     return {"environment": dict(os.environ), "directory": os.getcwd()}
 """
 }
-
-
-def get(outputs: dict[str, Any], path: str) -> Any:
-    """GET a path of the stack's API: the name in the Host header, the connection to loopback."""
-    request = urllib.request.Request(
-        outputs["endpointUrl"] + path, headers={"Host": outputs["apiUrl"].removeprefix("http://")}
-    )
-    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as response:
-        return json.load(response)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
