@@ -6,13 +6,10 @@ from http import HTTPStatus
 
 from tasklib import aws
 from tasklib.http_api import Answer, Problem, Request, endpoint
-from tasklib.listing import decode_cursor, list_page
+from tasklib.listing import DEFAULT_LIMIT, MAX_LIMIT, decode_cursor, list_page
 from tasklib.store import TaskStore
 from tasklib.task import Status
 from tasklib.validation import FieldError, InvalidInputError, shown
-
-_MAX_LIMIT = 100
-_DEFAULT_LIMIT = 20
 
 #: The addresses of the API, for the answer to a method that they do not take.
 _METHODS = {
@@ -58,9 +55,9 @@ def _list(request: Request) -> Answer:
     if status is not None and status not in [*Status]:
         known = ", ".join(Status)
         errors.append(FieldError("status", f"is {shown(status)}; it must be one of {known}"))
-    limit = request.query.get("limit", str(_DEFAULT_LIMIT))
-    if not re.fullmatch(r"[0-9]{1,3}", limit) or not 1 <= int(limit) <= _MAX_LIMIT:
-        message = f"is {shown(limit)}; it must be a whole number from 1 to {_MAX_LIMIT}"
+    limit = request.query.get("limit", str(DEFAULT_LIMIT))
+    if not re.fullmatch(r"[0-9]{1,3}", limit) or not 1 <= int(limit) <= MAX_LIMIT:
+        message = f"is {shown(limit)}; it must be a whole number from 1 to {MAX_LIMIT}"
         errors.append(FieldError("limit", message))
     cursor = request.query.get("cursor")
     place = None if cursor is None else decode_cursor(cursor)

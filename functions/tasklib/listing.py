@@ -14,6 +14,10 @@ from typing import Final, NamedTuple
 from tasklib.store import ListIndex, TaskStore
 from tasklib.task import TASK_ID, Status, Task
 
+#: Tasks of a page: the most that a client may ask for, and how many it gets when it does not ask.
+MAX_LIMIT: Final = 100
+DEFAULT_LIMIT: Final = 20
+
 #: Entries that one page may read while it looks for tasks of a status that has no index.
 MAX_ENTRIES: Final = 1000
 

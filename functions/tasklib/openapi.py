@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from tasklib.execution import MAX_RESULT
-from tasklib.listing import MAX_ENTRIES
+from tasklib.listing import DEFAULT_LIMIT, MAX_ENTRIES, MAX_LIMIT
 from tasklib.task import MAX_HISTORY, NO_TASK_IDS, TASK_ID, TASK_ID_WORDS, Status
 from tasklib.task_type import DEFAULT_TYPE, TaskType
 from tasklib.validation import MAX_BATCH, MAX_DATA, MAX_PUT_OFF
@@ -46,7 +46,6 @@ _TASK: Final[Schema] = {
 #: What every operation may answer, by the gateway or by AWS behind it.
 _ALWAYS: Final = ("TooManyRequests", "InternalServerError", "ServiceUnavailable")
 
-
 #: What an operation may answer besides where callers need a token, and the paths that need none.
 _REFUSALS: Final = ("Unauthorized", "Forbidden")
 _OPEN_PATHS: Final = frozenset({"/", "/docs", "/openapi.json"})
@@ -60,7 +59,7 @@ def document(types: Iterable[TaskType], *, with_token: bool) -> Schema:
 
 def _guarded(described: Schema) -> Schema:
     """The same where every operation wants a token, but for those that are open."""
-    refusals = {str(int(_PROBLEMS[name][0])): _ref("responses", name) for name in _REFUSALS}
+    refusals = _shared_answers(*_REFUSALS)
     for path, operations in described["paths"].items():
         for operation in operations.values():
             if path in _OPEN_PATHS:
@@ -134,20 +133,28 @@ def _open_document(types: Iterable[TaskType]) -> Schema:
 
 
 def _operation(
-    name: str, summary: str, answers: Mapping[HTTPStatus, Schema], problems: Iterable[str], **more: Any
+    name: str,
+    summary: str,
+    answers: Mapping[HTTPStatus, Schema],
+    problems: Iterable[str],
+    *,
+    parameters: Iterable[Schema] = (),
+    **more: Any,
 ) -> Schema:
     responses = {str(int(status)): answer for status, answer in answers.items()}
-    for problem in (*problems, *_ALWAYS):
-        status = _PROBLEMS[problem][0]
-        responses[str(int(status))] = {"$ref": f"#/components/responses/{problem}"}
-    parameters = [*more.pop("parameters", []), _ref("parameters", "CorrelationId")]
+    responses |= _shared_answers(*problems, *_ALWAYS)
     return {
         "operationId": name,
         "summary": summary,
-        "parameters": parameters,
+        "parameters": [*parameters, _ref("parameters", "CorrelationId")],
         **more,
         "responses": dict(sorted(responses.items())),
     }
+
+
+def _shared_answers(*problems: str) -> Schema:
+    """What operations share of their answers, by status."""
+    return {str(int(_PROBLEMS[name][0])): _ref("responses", name) for name in problems}
 
 
 def _answer(description: str, schema: Schema, example: Any, **headers: Schema) -> Schema:
@@ -177,10 +184,12 @@ _NEW: Final[Schema] = {
 
 
 def _submit(types: Iterable[TaskType]) -> Schema:
-    examples: Schema = {"simplest": {"value": {"answer": "42"}}}
-    examples["later"] = {
-        "value": {"taskId": "order-17", "payload": {"seconds": 0.5}, "delaySeconds": 3600},
-        "summary": "With an ID of one's own, in an hour",
+    examples: Schema = {
+        "simplest": {"value": {"answer": "42"}},
+        "later": {
+            "value": {"taskId": "order-17", "payload": {"seconds": 0.5}, "delaySeconds": 3600},
+            "summary": "With an ID of one's own, in an hour",
+        },
     }
     return _operation(
         "submitTask",
@@ -235,7 +244,7 @@ def _list() -> Schema:
         {
             "name": "limit",
             "in": "query",
-            "schema": {"type": "integer", "minimum": 1, "maximum": 100, "default": 20},
+            "schema": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
         },
         {
             "name": "cursor",
@@ -340,7 +349,7 @@ def _schemas(types: Iterable[TaskType]) -> Schema:
             "required": ["tasks"],
             "additionalProperties": False,
             "properties": {
-                "tasks": {"type": "array", "items": _ref("schemas", "Task"), "maxItems": 100},
+                "tasks": {"type": "array", "items": _ref("schemas", "Task"), "maxItems": MAX_LIMIT},
                 "nextCursor": {"type": "string", "description": "There may be more: pass it on as cursor."},
             },
         },
@@ -402,8 +411,10 @@ def _schemas(types: Iterable[TaskType]) -> Schema:
 def _submission(task_type: TaskType) -> Schema:
     """What a task of this type may say."""
     is_default = task_type.name == DEFAULT_TYPE
-    payload = task_type.payload.schema() if task_type.payload else {"type": "object"}
-    data = [name for name in ("answer", "payload") if name == "payload" or task_type.takes_answer]
+    data: Schema = {"payload": task_type.payload.schema() if task_type.payload else {"type": "object"}}
+    if task_type.takes_answer:
+        answer = {"type": "string", "minLength": 1, "description": f"At most {MAX_DATA} bytes as JSON."}
+        data = {"answer": answer} | data
     return {
         "title": task_type.name,
         "type": "object",
@@ -412,17 +423,7 @@ def _submission(task_type: TaskType) -> Schema:
         "properties": {
             "taskId": _TASK_ID,
             "type": {"const": task_type.name} | ({"default": task_type.name} if is_default else {}),
-            **{
-                name: {
-                    "answer": {
-                        "type": "string",
-                        "minLength": 1,
-                        "description": f"At most {MAX_DATA} bytes as JSON.",
-                    },
-                    "payload": payload,
-                }[name]
-                for name in data
-            },
+            **data,
             "delaySeconds": {
                 "type": "number",
                 "minimum": 0,
@@ -487,7 +488,8 @@ def _task_schema() -> Schema:
 
 # -- errors
 
-#: Status, when it is answered, and an example's detail; those without one are the gateway's.
+#: By the name of the answer that operations share: status, when it is answered, and an example's detail; those without
+#: one are the gateway's.
 _PROBLEMS: Final[Mapping[str, tuple[HTTPStatus, str, str | None]]] = {
     "BadRequest": (
         HTTPStatus.BAD_REQUEST,
