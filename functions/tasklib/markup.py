@@ -5,7 +5,10 @@ from html import escape
 
 
 class Markup(str):
-    """Well-formed HTML. Made by `element` and `join` only, so that no text gets in unescaped."""
+    """Well-formed HTML. Text becomes part of it by `element` and `join` alone, which escape it.
+
+    Made otherwise only of files of this project.
+    """
 
     __slots__ = ()
 
