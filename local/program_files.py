@@ -8,7 +8,7 @@ from pathlib import Path
 
 _FOLDERS = ("functions", "infra")
 
-#: Seconds between two looks, at some sixty files: a few milliseconds of work a second. Files that look the same twice
+#: Seconds between two looks, at some eighty files: a few milliseconds of work a second. Files that look the same twice
 #: in a row are complete: a burst of writes is one change.
 _PAUSE_SECONDS = 0.2
 

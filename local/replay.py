@@ -81,11 +81,8 @@ def look(request: Request) -> Difference:
     aws = Aws(request.endpoint_url, request.region)
     existing = {(each.token, each.name): each for each in request.deployment.resources}
     found = Difference()
-    before, after = request.config.values, config.values
     found.others.extend(
-        f"the configuration of {key}"
-        for key in sorted(before.keys() | after.keys())
-        if before.get(key) != after.get(key)
+        f"the configuration of {key}" for key in _differing(request.config.values, config.values)
     )
 
     def replay(token: str, name: str, inputs: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -129,7 +126,7 @@ def load(request: Request, functions: Sequence[Created]) -> None:
         LocalError: one of them cannot be imported; says where and why.
     """
     modules_of: dict[str, list[str]] = {}
-    variables: dict[str, str] = {}
+    variables: dict[str, str] = {}  # of all functions together: one process imports many
     for function in functions:
         modules = modules_of.setdefault(str(function.properties["code"].path), [])
         modules.append(function.properties["handler"].rpartition(".")[0])

@@ -28,7 +28,7 @@ def answer() -> None:
             if not found.others:
                 load(request, found.functions)
         except LocalError as error:
-            found = LocalError(str(error))
+            found = error
         pickle.dump(found, out)
 
 

@@ -93,8 +93,11 @@ class Watch:
         self._files.take()
         if not found.functions:
             return f"nothing to update: {change}"
-        every = found.functions
-        names = f"{len(every)} functions" if len(every) > 1 else every[0].properties["name"]
+        names = (
+            f"{len(found.functions)} functions"
+            if len(found.functions) > 1
+            else found.functions[0].properties["name"]
+        )
         return f"updated: {names} ({change}), {time.monotonic() - change.began:.1f} s"
 
     def _look(self, change: Change) -> Difference:
@@ -115,7 +118,7 @@ class Watch:
             pickle.dump(request, process.stdin)
             process.stdin.close()
             answer: Difference | LocalError = pickle.load(process.stdout)  # noqa: S301 - from our own child
-        except (OSError, EOFError):
+        except (OSError, EOFError, pickle.UnpicklingError):  # it ended before its answer, or within it
             raise LocalError(f"the program's evaluation ended with exit status {process.wait()}") from None
         finally:
             process.wait()
