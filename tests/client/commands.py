@@ -6,7 +6,7 @@ import os
 import pty
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,13 @@ SECONDS = 30
 @contextmanager
 def started(*args: str, **options: Any) -> Generator[subprocess.Popen[str]]:
     """`python -m client ...` as a process; ended when the test is."""
-    command = [sys.executable, "-m", "client", *args]
+    with spawned([sys.executable, "-m", "client", *args], **options) as client:
+        yield client
+
+
+@contextmanager
+def spawned(command: Sequence[str], **options: Any) -> Generator[subprocess.Popen[str]]:
+    """A command as a process with pipes for what it prints, unless `options` say otherwise."""
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
     with subprocess.Popen(command, cwd=ROOT, text=True, stdin=subprocess.DEVNULL, **pipes) as process:
         try:

@@ -12,6 +12,8 @@ from client import backoff
 from tests.client.commands import SECONDS, invoke, run, started, terminal
 from tests.client.fake_api import FakeApi, as_usual, gateway, hang, html, problem, problem_fields
 
+#: Of every report in JSON.
+REPORT_FIELDS = {"url", "outcome", "error", "count", "elapsedSeconds", "latencySeconds", "errors"}
 LATENCY_FIELDS = {"p50", "p90", "p99", "max"}
 
 
@@ -36,14 +38,7 @@ def test_smoke_json_is_one_object(api: FakeApi) -> None:
     code, out, err = run("smoke", api.url + "/", "--count", "2", "--interval", "0.01", "--json")
     assert (code, err) == (0, "")
     report = json.loads(out)
-    assert set(report) == {
-        "url",
-        "outcome",
-        "error",
-        "count",
-        "elapsedSeconds",
-        "latencySeconds",
-        "errors",
+    assert set(report) == REPORT_FIELDS | {
         "submitted",
         "finished",
         "statuses",
@@ -70,14 +65,7 @@ def test_load_json_is_one_object(api: FakeApi) -> None:
     code, out, err = run("load", api.url, "--count", "30", "--concurrency", "3", "--json")
     assert (code, err) == (0, "")
     report = json.loads(out)
-    assert set(report) == {
-        "url",
-        "outcome",
-        "error",
-        "count",
-        "elapsedSeconds",
-        "latencySeconds",
-        "errors",
+    assert set(report) == REPORT_FIELDS | {
         "concurrency",
         "batchSize",
         "sent",

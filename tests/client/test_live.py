@@ -8,16 +8,11 @@ import socket
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import aclosing
-from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from client import backoff
 from client import live as client_live
@@ -28,6 +23,7 @@ from client.channel import MAX_FRAME_BYTES, Timing
 from client.errors import BadAnswerError, NoAnswerError, StatusError, TasksError
 from client.live import Connected, Disconnected, Event, Missing
 from client.update import Update
+from tests.certificates import self_signed
 from tests.client.fake_api import FakeApi, gateway, html, problem, reset
 from tests.client.fake_live import (
     BAD_FRAME,
@@ -790,28 +786,8 @@ def test_the_proxy_is_the_one_of_http(
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
     """A certificate of its own for localhost names, with its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("tasks.localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
     path = tmp_path / "certificate.pem"
-    path.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        + made.public_bytes(serialization.Encoding.PEM)
-    )
+    path.write_bytes(b"".join(self_signed("tasks.localhost")))
     return path
 
 

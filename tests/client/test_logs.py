@@ -7,8 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,7 +25,7 @@ from client.logs import LogFollower, functions
 from client.stack import Stack, StackError
 from local.aws import Aws
 from local.emulator import Emulator
-from tests.client.commands import ROOT, SECONDS, invoke, terminal
+from tests.client.commands import SECONDS, invoke, spawned, terminal
 from tests.client.conftest import REGION, LocalStacks
 from tests.client.fake_logs import FakeLogs
 from tests.client.fake_pulumi import FakePulumi
@@ -91,15 +91,8 @@ main("client")
 def started(running: Functions, tmp_path: Path) -> StartLogs:
     folder = str(tmp_path / "build" / "local-stacks")
 
-    @contextmanager
-    def start(*args: str, **options: Any) -> Generator[subprocess.Popen[str]]:
-        command = [sys.executable, "-c", PROGRAM, folder, "logs", *args]
-        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
-        with subprocess.Popen(command, cwd=ROOT, text=True, stdin=subprocess.DEVNULL, **pipes) as process:
-            try:
-                yield process
-            finally:
-                process.kill()
+    def start(*args: str, **options: Any) -> AbstractContextManager[subprocess.Popen[str]]:
+        return spawned([sys.executable, "-c", PROGRAM, folder, "logs", *args], **options)
 
     return start
 

@@ -159,6 +159,22 @@ class Stack:
             self.sqs.send_message(QueueUrl=self.task_queue_url, MessageBody=body)
         return self.receive(self.task_queue_url)
 
+    def worker(
+        self,
+        processes: TaskProcesses,
+        settings: WorkerSettings | None = None,
+        secrets: SecretParameters | None = None,
+    ) -> Worker:
+        """A worker of this stack, with a stack's default settings and secrets from the parameter store."""
+        return Worker(
+            self.store,
+            self.task_queue,
+            self.dead_letter_queue,
+            processes,
+            secrets or SecretParameters(aws.ssm, os.environ),
+            settings or WorkerSettings.from_environment(ENVIRONMENT),
+        )
+
     def receive(self, url: str) -> list[Delivery]:
         """The visible messages of a queue, at most ten."""
         answer = self.sqs.receive_message(
@@ -247,14 +263,7 @@ def processes() -> Generator[TaskProcesses]:
 @pytest.fixture
 def worker(stack: Stack, processes: TaskProcesses) -> Worker:
     """A worker with the stack's default settings."""
-    return Worker(
-        stack.store,
-        stack.task_queue,
-        stack.dead_letter_queue,
-        processes,
-        SecretParameters(aws.ssm, os.environ),
-        WorkerSettings.from_environment(ENVIRONMENT),
-    )
+    return stack.worker(processes)
 
 
 @pytest.fixture

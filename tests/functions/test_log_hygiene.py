@@ -29,7 +29,7 @@ from tasklib.task import MAX_PAST_ERROR, Status
 from tasklib.task_processes import TaskProcesses
 from tasklib.task_type import REGISTRY, load_all, task_type
 from tasklib.telemetry import logger
-from tasklib.worker import Worker, WorkerSettings
+from tasklib.worker import Worker
 
 from . import ENVIRONMENT
 from .conftest import Stack, a_task, event_of, lambda_context
@@ -294,11 +294,6 @@ def shipped() -> Generator[TaskProcesses]:
     processes.close()
 
 
-def worker_with(stack: Stack, processes: TaskProcesses, parameters: SecretParameters) -> Worker:
-    settings = WorkerSettings.from_environment(ENVIRONMENT)
-    return Worker(stack.store, stack.task_queue, stack.dead_letter_queue, processes, parameters, settings)
-
-
 def work(stack: Stack, worker: Worker, tasks: dict[str, tuple[str, dict[str, Any]]]) -> None:
     """One attempt of each of these tasks, by ID."""
     submitted = [
@@ -369,7 +364,7 @@ class TestAnAttempt:
     def test_whose_data_does_not_fit_its_type_any_more_says_so_without_it(
         self, stack: Stack, shipped: TaskProcesses, log: Log
     ) -> None:
-        worker = worker_with(stack, shipped, SecretParameters(aws.ssm, {}))
+        worker = stack.worker(shipped, secrets=SecretParameters(aws.ssm, {}))
         bad: dict[str, tuple[str, dict[str, Any]]] = {
             "seconds": ("simulate", {"seconds": VALUE, NAME: VALUE}),
             "rate": ("simulate", {"seconds": 0, "failureRate": [VALUE]}),
@@ -418,7 +413,7 @@ class TestAnAttempt:
                 "body": {NAME: VALUE},
                 "timeoutSeconds": 2,
             }
-            work(stack, worker_with(stack, shipped, parameters), {"t": ("webhook", payload)})
+            work(stack, stack.worker(shipped, secrets=parameters), {"t": ("webhook", payload)})
             assert receiver.received
         assert log.saying(secret) == []
         assert log.saying("attempt failed") or log.saying("task failed") or log.saying("task completed")
@@ -430,7 +425,7 @@ class TestAnAttempt:
     ) -> None:
         wire.refuse("GetParameter", code="ValidationException")
         parameters = SecretParameters(aws.ssm, {"SAMPLE_SECRET_PARAMETER": NAME})
-        work(stack, worker_with(stack, processes, parameters), {"t": ("secretive", {})})
+        work(stack, stack.worker(processes, secrets=parameters), {"t": ("secretive", {})})
         error = stack.record("t").error_message or ""
         assert "cannot be read: ValidationException" in error
         assert NAME not in error

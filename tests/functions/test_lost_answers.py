@@ -9,7 +9,6 @@ inside an answer is a loss of its own kind: botocore takes that answer for a goo
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -19,11 +18,10 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ConnectionClosedError
-from tasklib import aws, clock
+from tasklib import clock
 from tasklib.clock import Deadline
 from tasklib.queue import DeadLetter, Delivery, TaskMessage
 from tasklib.record import to_item
-from tasklib.secret_parameters import SecretParameters
 from tasklib.task import CRASHED, Status, Task
 from tasklib.task_processes import TaskProcesses
 from tasklib.task_type import TaskType
@@ -76,14 +74,7 @@ def work(tmp_path: Path) -> Work:
 def short_worker(stack: Stack, processes: TaskProcesses) -> Worker:
     """A worker that gives a task 0.3 s, so that an invocation need not be long, and one second to its first retry."""
     settings = WorkerSettings.from_environment(ENVIRONMENT | {"BACKOFF_BASE_SECONDS": "1"})
-    return Worker(
-        stack.store,
-        stack.task_queue,
-        stack.dead_letter_queue,
-        processes,
-        SecretParameters(aws.ssm, os.environ),
-        settings._replace(time_limit=300),
-    )
+    return stack.worker(processes, settings._replace(time_limit=300))
 
 
 #: Milliseconds of an invocation of the short worker: enough to claim, and to settle for a second and a half.

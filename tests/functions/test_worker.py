@@ -13,10 +13,9 @@ from typing import Any
 
 import boto3
 import pytest
-from tasklib import aws, clock
+from tasklib import clock
 from tasklib.clock import Deadline
 from tasklib.record import to_item
-from tasklib.secret_parameters import SecretParameters
 from tasklib.task import Status, Task, TaskData
 from tasklib.task_processes import Ending, TaskProcess, TaskProcesses
 from tasklib.worker import Worker, WorkerSettings
@@ -256,13 +255,8 @@ class TestATimeLimit:
             time.sleep(0.5)
 
         deliveries = stack.deliver(stack.submit("t", "busy", payload(diary=str(tmp_path), seconds=20)))
-        short = Worker(
-            stack.store,
-            stack.task_queue,
-            stack.dead_letter_queue,
-            processes,
-            SecretParameters(aws.ssm, os.environ),
-            WorkerSettings.from_environment(ENVIRONMENT | {"WORKER_TIMEOUT_SECONDS": "6"}),
+        short = stack.worker(
+            processes, WorkerSettings.from_environment(ENVIRONMENT | {"WORKER_TIMEOUT_SECONDS": "6"})
         )
         # Of its second, and the three to settle, half a second is gone when it is claimed.
         deadline = Deadline(4_100)

@@ -11,7 +11,7 @@ from tasklib import telemetry
 from infra import metrics
 from infra.settings import Monitor
 from tests.infra.aws_metrics import AWS_METRICS
-from tests.infra.stacks import STACKS, Program, evaluate
+from tests.infra.stacks import Program, evaluate
 
 pytestmark = pytest.mark.xdist_group("infra")
 
@@ -30,16 +30,6 @@ ALWAYS = {
     *("api-errors", "api-latency", "updates-late", "updates-untold"),
     *("sweep-errors", "sweep-stopped", "monitor-errors"),
 }
-
-
-@pytest.fixture(params=STACKS)
-def stack(request: pytest.FixtureRequest) -> str:
-    return request.param
-
-
-@pytest.fixture
-def program(stack: str) -> Program:
-    return evaluate(stack)
 
 
 def alarms(program: Program) -> dict[str, Mapping[str, Any]]:

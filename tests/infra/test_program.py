@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.infra.stacks import ROOT, STACKS, Program, evaluate, evaluate_in
+from tests.infra.stacks import ROOT, Program, evaluate, evaluate_in
 
 pytestmark = pytest.mark.xdist_group("infra")
 
@@ -46,16 +46,6 @@ OPEN_ROUTES = {"GET /", "GET /docs", "GET /openapi.json"}
 QUEUES = ("task-queue", "dead-letter-queue", "untold-updates")
 LIVE_URL = "wss://live-api-id.execute-api.eu-north-1.amazonaws.com/live"
 ARN = "arn:aws:{}:eu-north-1:123456789012:{}"
-
-
-@pytest.fixture(params=STACKS)
-def stack(request: pytest.FixtureRequest) -> str:
-    return request.param
-
-
-@pytest.fixture
-def program(stack: str) -> Program:
-    return evaluate(stack)
 
 
 def table_arn(stack: str) -> str:
