@@ -196,7 +196,7 @@ def _wildcards(resource: Resource) -> Iterator[str]:
     if resource.type == ATTACHMENT:
         yield from _managed(resource.prop("policyArn"))
     if resource.type == _ROLE:
-        for arn in resource.prop("managedPolicyArns") or ():
+        for arn in _items(resource.prop("managedPolicyArns")):
             yield from _managed(arn)
     for statement in _granted(resource):
         if statement.get("Effect") != "Allow":
@@ -229,7 +229,7 @@ def _public(resource: Resource) -> Iterator[str]:
             yield f"{principal} may call it for any account, since sourceArn is not set"
     if resource.type in _RESOURCE_POLICIES:
         for statement in _statements(resource.prop("policy")):
-            anyone = statement.get("Principal") in ("*", {"AWS": "*"})
+            anyone = statement.get("Principal") in ("*", {"AWS": "*"}, {"AWS": ["*"]})
             if statement.get("Effect") == "Allow" and anyone and not statement.get("Condition"):
                 yield f"statement {statement.get('Sid', '')!r} lets anyone in"
 
@@ -330,9 +330,10 @@ def _granted(resource: Resource) -> Iterator[Mapping[str, Any]]:
     """The statements that say what a principal may do; none of another type."""
     if resource.type in _IDENTITY_POLICIES:
         yield from _statements(resource.prop("policy"))
-    if resource.type == _ROLE and (inline := resource.prop("inlinePolicies")) is not UNKNOWN:
-        for policy in inline or ():
-            yield from _statements(policy.get("policy"))
+    if resource.type == _ROLE:
+        for policy in _items(resource.prop("inlinePolicies")):
+            if policy is not UNKNOWN:
+                yield from _statements(policy.get("policy"))
 
 
 def _statements(document: object) -> Sequence[Mapping[str, Any]]:
@@ -341,6 +342,11 @@ def _statements(document: object) -> Sequence[Mapping[str, Any]]:
         return ()
     statements: Any = json.loads(document)["Statement"]
     return cast("Sequence[Mapping[str, Any]]", [statements] if isinstance(statements, dict) else statements)
+
+
+def _items(value: Any) -> Sequence[Any]:
+    """The items of a list; none if it is not there or not known yet."""
+    return () if value is UNKNOWN else value or ()
 
 
 def _several(value: object) -> Sequence[str]:

@@ -1,13 +1,23 @@
 """The rules of the policy pack: this project's stacks keep them, and a program that breaks each is rejected."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import pulumi_aws
 import pytest
 
-from policy.rules import EPHEMERAL, RESOURCE_RULES, STACK_RULES, TAGGABLE, WITHOUT_RESOURCES
+from policy.rules import (
+    EPHEMERAL,
+    RESOURCE_RULES,
+    STACK_RULES,
+    TAGGABLE,
+    UNKNOWN,
+    WITHOUT_RESOURCES,
+    Resource,
+)
 from tests.infra.stacks import ROOT, STACKS, Program, evaluate, evaluate_in
 from tests.policy.declared import WITH_OPTIONS, each_violation, resources_of, violations
 
@@ -50,6 +60,35 @@ def test_no_mistake_goes_unnoticed() -> None:
     found = {where for broken in violations(resources).values() for where in broken}
     named = {(r.type, r.name) for r in resources if not r.name.startswith(("fine", *EPHEMERAL))}
     assert found == named
+
+
+def test_a_value_that_is_not_known_yet_breaks_no_rule() -> None:
+    for resource in resources_of(bad_program()):
+        before = {(rule, message) for rule, _, message in each_violation_of(resource)}
+        for props in unknown_somewhere(resource.props):
+            after = {
+                (rule, message) for rule, _, message in each_violation_of(replace(resource, props=props))
+            }
+            assert after <= before, props
+
+
+def each_violation_of(resource: Resource) -> Iterator[tuple[str, Resource, str]]:
+    return ((rule.name, resource, message) for rule in RESOURCE_RULES for message in rule.check(resource))
+
+
+def unknown_somewhere(value: Any) -> Iterator[Any]:
+    """The value with each of its parts replaced, one at a time."""
+    match value:
+        case dict():
+            for key, part in cast("dict[str, Any]", value).items():
+                yield {**value, key: UNKNOWN}
+                yield from ({**value, key: changed} for changed in unknown_somewhere(part))
+        case list():
+            for place, part in enumerate(cast("list[Any]", value)):
+                for changed in (UNKNOWN, *unknown_somewhere(part)):
+                    yield [*value[:place], changed, *value[place + 1 :]]
+        case _:
+            pass
 
 
 @pytest.mark.parametrize("stack", ["dev", "local"])

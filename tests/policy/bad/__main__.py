@@ -65,6 +65,8 @@ def grant(name: str, policy: str) -> None:
     aws.iam.RolePolicy(name, role="worker", policy=policy)
 
 
+ARN = "arn:aws:sqs:eu-north-1:123456789012:tasks"
+
 # encryption-at-rest, bounded-retention, dead-letter-queues, tls-only-queues
 
 letters_arn: pulumi.Input[str] = ""
@@ -100,6 +102,9 @@ aws.sqs.QueuePolicy(
     queue_url="https://sqs.eu-north-1.amazonaws.com/123456789012/other",
     policy=document(Principal="*", Action="sqs:SendMessage"),
 )
+aws.sns.TopicPolicy(
+    "no-public-access", arn=ARN, policy=document(Principal={"AWS": ["*"]}, Action="sns:Publish")
+)
 aws.lambda_.FunctionUrl("no-public-access", function_name="worker", authorization_type="NONE")
 aws.lambda_.FunctionUrl("fine", function_name="worker", authorization_type="AWS_IAM")
 PERMISSIONS: dict[str, dict[str, Any]] = {
@@ -115,7 +120,6 @@ for name, props in PERMISSIONS.items():
 
 # no-wildcard-grants
 
-ARN = "arn:aws:sqs:eu-north-1:123456789012:tasks"
 grant("no-wildcard-grants-action", document(Action="sqs:*", Resource=ARN))
 grant("no-wildcard-grants-all-actions", document(Action=["sqs:SendMessage", "*"], Resource=[ARN]))
 grant("no-wildcard-grants-some-actions", document(Action="sqs:Send*", Resource=ARN))
