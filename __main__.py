@@ -95,12 +95,12 @@ function = partial(
     log_retention_days=config.log_retention_days,
     tracing=config.tracing,
 )
-submit_tasks = function(
+#: What a request waits for.
+api_function = partial(function, memory_mb=config.api.memory_mb, timeout_seconds=API_TIMEOUT_SECONDS)
+submit_tasks = api_function(
     "submit-tasks",
     description="POST /tasks: stores a task and queues it",
     handler="submit_tasks.handler",
-    memory_mb=config.api.memory_mb,
-    timeout_seconds=API_TIMEOUT_SECONDS,
     environment={
         "TASKS_TABLE": tasks_table.name,
         "TASK_QUEUE_URL": queues.tasks.url,
@@ -114,12 +114,10 @@ submit_tasks = function(
     ],
     cold_start=ColdStart(config.snap_start, config.api.provisioned_concurrency),
 )
-read_tasks = function(
+read_tasks = api_function(
     "read-tasks",
     description="GET /tasks and GET /tasks/{taskId}; answers 404 and 405 for every other request",
     handler="read_tasks.handler",
-    memory_mb=config.api.memory_mb,
-    timeout_seconds=API_TIMEOUT_SECONDS,
     environment={"TASKS_TABLE": tasks_table.name, "LIST_SHARDS": str(config.list_shards)},
     grants=[tasks_table.grant("GetItem", "BatchGetItem"), tasks_table.grant_query(BY_CREATED, BY_FAILED)],
     cold_start=ColdStart(config.snap_start, config.api.provisioned_concurrency),
@@ -156,12 +154,10 @@ process_tasks = function(
     ],
     cold_start=ColdStart(config.snap_start, config.worker.provisioned_concurrency),
 )
-retry_tasks = function(
+retry_tasks = api_function(
     "retry-tasks",
     description="POST /tasks/{taskId}/retry: starts a failed task anew",
     handler="retry_tasks.handler",
-    memory_mb=config.api.memory_mb,
-    timeout_seconds=API_TIMEOUT_SECONDS,
     environment={
         "TASKS_TABLE": tasks_table.name,
         "TASK_QUEUE_URL": queues.tasks.url,
@@ -175,12 +171,10 @@ retry_tasks = function(
     ],
     cold_start=ColdStart(config.snap_start),
 )
-cancel_tasks = function(
+cancel_tasks = api_function(
     "cancel-tasks",
     description="DELETE /tasks/{taskId}: cancels a task that has not started",
     handler="cancel_tasks.handler",
-    memory_mb=config.api.memory_mb,
-    timeout_seconds=API_TIMEOUT_SECONDS,
     environment={
         "TASKS_TABLE": tasks_table.name,
         "TASK_RETENTION_DAYS": str(config.task_retention_days),
@@ -227,12 +221,10 @@ monitor_dlq = function(
         else queues.dead_letters.grant("ReceiveMessage", "DeleteMessage"),
     ],
 )
-track_connections = function(
+track_connections = api_function(
     "track-connections",
     description="Lets WebSocket clients in by their tickets; answers their frames: what they want to hear of",
     handler="track_connections.handler",
-    memory_mb=config.api.memory_mb,
-    timeout_seconds=API_TIMEOUT_SECONDS,
     environment={"CONNECTIONS_TABLE": connections_table.name},
     grants=[connections_table.grant("PutItem", "DeleteItem")],
 )
@@ -253,30 +245,24 @@ notify_clients = function(
         untold_updates.grant_to_platform("report what failed"),
     ],
 )
-dashboard = function(
+dashboard = api_function(
     "dashboard",
     description="GET /: the web page",
     handler="dashboard.handler",
-    memory_mb=config.api.memory_mb,
-    timeout_seconds=API_TIMEOUT_SECONDS,
     environment={"WEBSOCKET_URL": live_api.url},
     grants=[],
 )
-issue_tickets = function(
+issue_tickets = api_function(
     "issue-tickets",
     description="POST /live: where to connect for live updates, with a ticket for one connection",
     handler="issue_tickets.handler",
-    memory_mb=config.api.memory_mb,
-    timeout_seconds=API_TIMEOUT_SECONDS,
     environment={"CONNECTIONS_TABLE": connections_table.name, "WEBSOCKET_URL": live_api.url},
     grants=[connections_table.grant("PutItem")],
 )
-describe_api = function(
+describe_api = api_function(
     "describe-api",
     description="GET /openapi.json and GET /docs: the description of the API",
     handler="describe_api.handler",
-    memory_mb=config.api.memory_mb,
-    timeout_seconds=API_TIMEOUT_SECONDS,
     environment={"AUTH": "jwt" if config.api.tokens else "none"},
     grants=[],
 )
