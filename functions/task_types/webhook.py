@@ -105,7 +105,7 @@ def webhook(delivery: Webhook, attempt: Attempt) -> dict[str, Any]:
             "durationMs": round((time.monotonic() - started) * 1000),
         }
     said = f"{answer.host} answered {_described(answer.status)}"
-    if answer.status not in (408, 429) and answer.status < 500:
+    if answer.status not in (408, 429) and not 500 <= answer.status < 600:
         raise PermanentError(f"{said}, which is not followed" if 300 <= answer.status < 400 else said)
     delay = answer.retry_after()
     if delay is None:

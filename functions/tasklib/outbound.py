@@ -149,7 +149,7 @@ class Answer(NamedTuple):
     def text(self, length: int) -> str:
         """At most so many characters of the body as text on one line, without control characters."""
         body = self.body
-        if self.headers.get("content-encoding"):
+        if str(self.headers.get("content-encoding", "")).strip().lower() not in ("", "identity"):
             try:
                 body = zlib.decompressobj(wbits=47).decompress(body, MAX_BODY)
             except zlib.error:
@@ -164,7 +164,7 @@ class Answer(NamedTuple):
             return float(value)
         try:
             date = parsedate_to_datetime(value)
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
         aware = date if date.tzinfo else date.replace(tzinfo=UTC)
         return max(0.0, (aware - datetime.now(UTC)).total_seconds())
@@ -420,7 +420,8 @@ class _Exchange:
             while len(self._body) <= MAX_BODY:
                 piece = response.read1(MAX_BODY + 1 - len(self._body))
                 if not piece:
-                    self._is_whole = response.length in (None, 0)
+                    # The end of a body without length looks like the end that we made of it.
+                    self._is_whole = response.length in (None, 0) and not self._is_late
                     return
                 self._body += piece
 

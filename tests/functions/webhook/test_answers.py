@@ -21,8 +21,8 @@ class TestAnAnswer:
         assert delivered(receiver.url)["status"] == status
         assert len(receiver.connections) == 1
 
-    @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 410, 413, 422, 451, 499])
-    def test_of_4xx_is_final(self, receiver: Receiver, status: int) -> None:
+    @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 410, 413, 422, 451, 499, 600, 999])
+    def test_that_cannot_change_is_final(self, receiver: Receiver, status: int) -> None:
         receiver.scripts = [answer(f"{status} Whatever", b"body", retry_after="5")]
         message = refused(receiver.url)
         assert message.startswith(f"127.0.0.1:{receiver.port} answered {status}")
@@ -73,7 +73,12 @@ class TestAnAnswer:
         assert ended["error"].endswith("asks to wait 0 s")
 
     @pytest.mark.parametrize(
-        "asked", ["", "soon", "-5", "1.5", "12345678901", "Mon, 99 Foo 2020 00:00:00 GMT", "٣"]
+        "asked",
+        [
+            *("", "soon", "-5", "1.5", "12345678901", "Mon, 99 Foo 2020 00:00:00 GMT", "٣"),
+            "Mon, 01 Jan 99999999999999999999 00:00:00 GMT",
+            "Mon, 01 Jan 2035 00:00:00 +99999999999999999999",
+        ],
     )
     def test_with_a_delay_that_is_none_is_retried_as_usual(self, receiver: Receiver, asked: str) -> None:
         receiver.scripts = [f"HTTP/1.1 503 x\r\nretry-after: {asked}\r\ncontent-length: 0\r\n\r\n".encode()]
@@ -124,6 +129,10 @@ class TestAnExcerpt:
         receiver.scripts = [answer("200 OK", gzip.compress(b"packed"), content_encoding="gzip")]
         assert delivered(receiver.url, headers=own)["excerpt"] == "packed"
         assert receiver.received[0].headers["accept-encoding"] == own.get("accept-encoding", "identity")
+
+    def test_that_is_said_to_be_as_it_is_is_text(self, receiver: Receiver) -> None:
+        receiver.scripts = [answer("200 OK", b"plain", content_encoding="Identity")]
+        assert delivered(receiver.url)["excerpt"] == "plain"
 
     def test_of_a_bomb_is_bounded(self, receiver: Receiver) -> None:
         bomb = gzip.compress(b"x" * 50_000_000)

@@ -93,6 +93,12 @@ class TestNoAnswer:
         assert result["truncated"]
         assert 0 < len(result["excerpt"]) < 900
 
+    def test_in_time_is_not_the_end_of_a_body_without_length(self, receiver: Receiver) -> None:
+        receiver.scripts = [drip(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 900, 0.01)]
+        result = delivered(receiver.url, timeoutSeconds=1)
+        assert result["truncated"]
+        assert 0 < len(result["excerpt"]) < 900
+
     def test_to_one_who_does_not_read(self, receiver: Receiver) -> None:
         receiver.reads = "head"
         receiver.scripts = [lambda _: time.sleep(3)]
