@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from typing import Any
+
 import typer
+from typer.core import TyperGroup
 
 from client.commands import many, one, stacks
-from client.conduct import EXIT_CODES
+from client.conduct import BROKEN_PIPE, EXIT_CODES
+from client.terminal import discard_stdout
 
 COMPLETION = """
 Shell completion: client/tasks is the same as a command of one word, which shells can complete. Link it into a
@@ -31,9 +36,23 @@ COMMANDS = {
 }
 
 
+class _Commands(TyperGroup):
+    """All commands. One whose output nobody reads any more ends with an exit code of its own."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            discard_stdout()
+            raise typer.Exit(BROKEN_PIPE) from None
+
+
 def application(*, completion: bool) -> typer.Typer:
     """All commands; `completion` adds the options that make a shell complete them."""
+    is_plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
     app = typer.Typer(
+        cls=_Commands,
+        context_settings={"color": False} if is_plain else {},  # else whether it is a terminal decides
         help="Submit tasks to a deployed stack and follow them; try, measure and look after the stack.",
         epilog="\n\n".join(text.strip() for text in (ACCESS, COMPLETION, EXIT_CODES)),
         no_args_is_help=True,

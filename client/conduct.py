@@ -14,7 +14,7 @@ from client.advice import explain
 from client.api import REQUEST_TIMEOUT_SECONDS, TasksClient
 from client.report import Advance, Report, Run
 from client.smoke import CONCURRENCY
-from client.terminal import discard_stdout, progress, reader_of_stdout, show
+from client.terminal import progress, reader_of_stdout, show
 
 #: The environment variable with the token that is sent to the API.
 TOKEN_VARIABLE = "TASKS_TOKEN"  # noqa: S105 - its name
@@ -89,17 +89,13 @@ def stream(work: Callable[[TasksClient], Awaitable[None]], run: Run) -> None:
 
 
 def until_unread(main: Callable[[], Awaitable[None]]) -> None:
-    """Run what prints as it goes; exits when the reader of a pipe at standard output has left."""
+    """Run what prints as it goes; raises BrokenPipeError when the reader of a pipe at standard output has left."""
 
     async def guarded() -> None:
         with reader_of_stdout():
             await main()
 
-    try:
-        asyncio.run(guarded())
-    except BrokenPipeError:
-        discard_stdout()
-        raise typer.Exit(BROKEN_PIPE) from None
+    asyncio.run(guarded())
 
 
 def leave(run: Run) -> NoReturn:

@@ -384,6 +384,22 @@ def test_ctrl_c_prints_what_retry_has_done(api: FakeApi) -> None:
     assert "unanswered    93: " in out
 
 
+def test_a_reader_that_has_left_is_told_from_a_task_that_did_not_finish(api: FakeApi) -> None:
+    ours, theirs = os.pipe()
+    os.close(ours)
+    with started("smoke", api.url, "--count", "1", "--interval", "0.01", stdout=theirs) as process:
+        os.close(theirs)
+        _, err = process.communicate(timeout=SECONDS)
+    assert (process.returncode, err) == (141, "")
+
+
+def test_without_a_standard_output_a_command_does_its_work(api: FakeApi) -> None:
+    api.store_failed("t")
+    closing = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "client", "get", api.url, "t"]
+    done = subprocess.run(closing, cwd=ROOT, stderr=subprocess.PIPE, timeout=SECONDS, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_help_names_the_exit_codes() -> None:
     for command in ([], ["smoke"], ["load"], ["retry"], ["watch"]):
         code, out, _ = invoke(*command, "--help")

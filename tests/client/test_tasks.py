@@ -244,6 +244,19 @@ def test_a_terminal_has_colours_and_no_wrapped_lines(api: FakeApi, monkeypatch: 
     assert 88 <= len(plain) + plain.count("界") <= 90
 
 
+@pytest.mark.parametrize(("variable", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
+def test_a_terminal_that_is_to_have_no_colour_has_none(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv(variable, value)
+    api.store_failed("b")
+    with terminal() as (stdout, shown), started("list", api.url, stdout=stdout) as process:
+        assert process.wait(SECONDS) == 0
+    assert "FAILED" in shown[0]
+    assert "\x1b" not in shown[0]
+
+
 def test_a_page_that_fails_shows_what_came_before(api: FakeApi) -> None:
     store_many(api, 150)
     api.faults["GET"].append(lambda handler: handler.api.answer(handler, "GET", handler.path, None))
