@@ -122,18 +122,19 @@ def _pin(line: str, source: str) -> _Pin:
 def _fetch(root: Path, pinned: list[_Pin]) -> list[_Wheel]:
     """The wheel of each requirement, from the cache or else from pip."""
     cache = root / _WHEELS
+    sources = ", ".join(dict.fromkeys(pin.source for pin in pinned))
     wheels = _cached(cache, pinned)
     if wheels is None:
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache, prefix="new-") as folder:
             requirements = Path(folder, "requirements.txt")
             requirements.write_text("".join(f"{pin}\n" for pin in pinned), encoding="utf-8")
-            _download(requirements, Path(folder))
+            _download(requirements, Path(folder), sources)
             for path in Path(folder).glob("*.whl"):
                 path.replace(cache / path.name)
         wheels = _cached(cache, pinned)
     if wheels is None:
-        raise pulumi.RunError(f"{_REQUIREMENTS}: pip fetched other files than it names")
+        raise pulumi.RunError(f"{sources}: pip fetched other files than are named there")
     return wheels
 
 
@@ -152,8 +153,8 @@ def _cached(cache: Path, pinned: list[_Pin]) -> list[_Wheel] | None:
     return found
 
 
-def _download(requirements: Path, folder: Path) -> None:
-    """Fetch exactly what is named, for the Lambda runtime rather than for the Python that runs this."""
+def _download(requirements: Path, folder: Path, sources: str) -> None:
+    """Fetch exactly what the sources name, for the Lambda runtime rather than for the Python that runs this."""
     command = [
         *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"),
         *("--no-deps", "--require-hashes", "--only-binary=:all:"),
@@ -166,9 +167,7 @@ def _download(requirements: Path, folder: Path) -> None:
         # Pip says only in its warnings that it never reached the index; what follows its first error explains that.
         unreachable = "\n  The package index cannot be reached." if "connection broken" in done.stderr else ""
         reason = done.stderr[max(done.stderr.find("ERROR:"), 0) :].strip()
-        raise pulumi.RunError(
-            f"{_REQUIREMENTS}: pip could not fetch the dependencies:{unreachable}\n  {reason}"
-        )
+        raise pulumi.RunError(f"{sources}: pip could not fetch the dependencies:{unreachable}\n  {reason}")
 
 
 def _members(sources: Path, wheels: list[_Wheel]) -> dict[str, bytes]:

@@ -19,6 +19,7 @@ from infra.grants import Grant
 _DECORATOR = "task_type"
 #: Keywords of the decorator that matter to the queue.
 _RULES = ("max_retries", "backoff_base_seconds", "backoff_max_seconds", "time_limit_seconds")
+_NAME = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _ACTION = re.compile(r"[a-z0-9-]+:[A-Za-z0-9]+")
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
 #: What a resource of a grant may leave to the stack.
@@ -78,24 +79,26 @@ def grants_of(types: Sequence[DeclaredTaskType], prefix: str, arn: pulumi.Output
 
 
 def declared(root: Path) -> list[DeclaredTaskType]:
-    """The task types of ``functions/task_types/*.py`` under ``root``, in the order of their files.
+    """The task types of the files in ``functions/task_types`` under ``root``, in the order of the files.
 
     Raises:
-        pulumi.RunError: A file is not Python, a decorator's arguments are not literals, or two types share a
-            name. Every such place is named.
+        pulumi.RunError: A file is not Python, a decorator's arguments are not literals, a function is async, or a
+            name is none or that of another type. Every such place is named.
     """
     types: dict[str, DeclaredTaskType] = {}
     problems: list[str] = []
-    for path in sorted((root / "functions" / "task_types").glob("*.py")):
+    for path in sorted((root / "functions" / "task_types").rglob("*.py")):
+        if path.name.startswith("."):  # an editor's; the package does not take it either
+            continue
         source = path.relative_to(root).as_posix()
         try:
             module = ast.parse(path.read_bytes(), filename=source)
         except SyntaxError as error:
             problems.append(f"{source}:{error.lineno}: not valid Python: {error.msg}")
             continue
-        for call in _decorator_calls(module):
+        for function, call in _decorator_calls(module):
             try:
-                found = _read(call, source)
+                found = _read(function, call, source)
             except ValueError as error:
                 problems.append(f"{source}:{call.lineno}: {error}")
                 continue
@@ -107,12 +110,14 @@ def declared(root: Path) -> list[DeclaredTaskType]:
     return list(types.values())
 
 
-def _decorator_calls(module: ast.Module) -> Iterator[ast.Call]:
+def _decorator_calls(
+    module: ast.Module,
+) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFunctionDef, ast.Call]]:
     for node in ast.walk(module):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             for decorator in node.decorator_list:
                 if isinstance(decorator, ast.Call) and _called_name(decorator) == _DECORATOR:
-                    yield decorator
+                    yield node, decorator
 
 
 def _called_name(call: ast.Call) -> str | None:
@@ -123,13 +128,17 @@ def _called_name(call: ast.Call) -> str | None:
             return None
 
 
-def _read(call: ast.Call, source: str) -> DeclaredTaskType:
-    """The type that one decorator call declares; a ValueError says what is wrong with the call."""
+def _read(function: ast.stmt, call: ast.Call, source: str) -> DeclaredTaskType:
+    """The type that one decorator call declares; a ValueError says what is wrong with it or its function."""
     match call.args:
         case [ast.Constant(value=str(name))]:
             pass
         case _:
             raise ValueError(f"{_DECORATOR} takes the type's name as a literal string")
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"the name {name!r} is not 1 to 128 of A-Z a-z 0-9 . _ : -")
+    if isinstance(function, ast.AsyncFunctionDef):
+        raise ValueError(f"the function of {name!r} is async, and nothing would await it; write def")
     rules: dict[str, float] = {}
     others: dict[str, Any] = {}
     for keyword in call.keywords:

@@ -340,6 +340,12 @@ def required(project: Path) -> str:
     return " ".join(text.partition("#")[0].replace("\\\n", " ").split())
 
 
+def test_a_package_of_a_type_that_cannot_be_had_is_blamed_on_its_file(project: Path, index: Path) -> None:
+    declare(project, f"quick==1.0 --hash=sha256:{'0' * 64}")
+    with pytest.raises(pulumi.RunError, match=r"^functions/task_types/cats\.py: pip could not fetch"):
+        package.build(project)
+
+
 def test_packages_of_task_types_are_packed_once(project: Path, index: Path) -> None:
     require(project, index, {"quick.py": "x = 1\n"})
     line = required(project)

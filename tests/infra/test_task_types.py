@@ -44,6 +44,9 @@ def test_every_place_that_cannot_be_read_is_named(folder: Path, tmp_path: Path) 
     (folder / "f.py").write_text('@task_type("f", max_retries=-1)\ndef f(data, attempt): ...')
     (folder / "g.py").write_text('@task_type("g")\ndef g(data, attempt): ...')
     (folder / "h.py").write_text('\n@task_type("g")\ndef h(data, attempt): ...')
+    (folder / "i.py").write_text('@task_type("i")\nasync def i(data, attempt): ...')
+    (folder / "j.py").write_text('@task_type("")\ndef j(data, attempt): ...')
+    (folder / "k.py").write_text('@task_type("send mail")\ndef k(data, attempt): ...')
     with pytest.raises(pulumi.RunError) as raised:
         declared(tmp_path)
     assert str(raised.value).splitlines() == [
@@ -55,7 +58,24 @@ def test_every_place_that_cannot_be_read_is_named(folder: Path, tmp_path: Path) 
         "  functions/task_types/e.py:1: time_limit_seconds of 'e' must be a literal number of 0 or more",
         "  functions/task_types/f.py:1: max_retries of 'f' must be a literal number of 0 or more",
         "  functions/task_types/h.py:2: 'g' is also declared in functions/task_types/g.py",
+        "  functions/task_types/i.py:1: the function of 'i' is async, and nothing would await it; write def",
+        "  functions/task_types/j.py:1: the name '' is not 1 to 128 of A-Z a-z 0-9 . _ : -",
+        "  functions/task_types/k.py:1: the name 'send mail' is not 1 to 128 of A-Z a-z 0-9 . _ : -",
     ]
+
+
+def test_what_editors_leave_beside_a_file_is_none(folder: Path, tmp_path: Path) -> None:
+    (folder / ".#a.py").symlink_to("somebody@somewhere.1:2")  # how Emacs locks a file
+    (folder / ".a.py").write_text("def a(:")
+    assert declared(tmp_path) == []
+
+
+def test_a_type_in_a_folder_is_read_since_it_is_also_imported(folder: Path, tmp_path: Path) -> None:
+    (folder / "video").mkdir()
+    (folder / "video" / "__init__.py").write_text(
+        '@task_type("transcode")\ndef transcode(data, attempt): ...'
+    )
+    assert declared(tmp_path) == [DeclaredTaskType("transcode", "functions/task_types/video/__init__.py")]
 
 
 def test_what_a_type_needs_is_read(folder: Path, tmp_path: Path) -> None:
