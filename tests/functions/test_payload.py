@@ -229,6 +229,35 @@ class TestACheckOfItsOwn:
         assert [problem.message for problem in found] == ["is a string; it must be a whole number"]
 
 
+class TestADataclassOfItsOwnMind:
+    def test_may_refuse_what_it_gets(self) -> None:
+        @dataclass(frozen=True)
+        class Span:
+            first: int
+            last: int
+
+            def __post_init__(self) -> None:
+                if self.last < self.first:
+                    raise ValueError("ends before it begins")
+
+        assert Model(Span).parse({"first": 2, "last": 1}) == (
+            None,
+            [FieldError("payload", "ends before it begins")],
+        )
+
+    def test_may_have_fields_that_nobody_gives(self) -> None:
+        @dataclass(frozen=True)
+        class Counted:
+            text: str
+            length: int = field(init=False, default=0)
+
+        model = Model(Counted)
+        assert model.fields == ("text",)
+        assert model.parse({"text": "x"}) == (Counted("x"), [])
+        _, found = model.parse({"text": "x", "length": 3})
+        assert [problem.field for problem in found] == ["payload.length"]
+
+
 class TestASchema:
     def test_says_what_is_checked(self) -> None:
         schema = MODEL.schema()
@@ -296,3 +325,22 @@ class TestAModelThatCannotBe:
     def test_is_no_dataclass(self, cls: Any) -> None:
         with pytest.raises(TypeError, match="is no dataclass"):
             Model(cls)
+
+    def test_has_a_default_that_does_not_fit(self) -> None:
+        @dataclass(frozen=True)
+        class Wrong:
+            note: Annotated[str, Limits(1, 5)] = cast("str", None)
+
+        with pytest.raises(
+            TypeError, match=r"the default of Wrong\.note does not fit: is null; it must be a string"
+        ):
+            Model(Wrong)
+
+    def test_has_two_fields_of_one_name(self) -> None:
+        @dataclass(frozen=True)
+        class Wrong:
+            user_id: str
+            userId: str  # noqa: N815 - what is tested
+
+        with pytest.raises(TypeError, match=r"two fields of Wrong are userId to clients"):
+            Model(Wrong)
