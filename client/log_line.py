@@ -114,6 +114,19 @@ class Wanted:
         return {name: value for name, value in given.items() if value is not None}
 
 
+def for_script(line: LogLine) -> str:
+    """A line as JSON on one line: as it was logged; what was no JSON object, as one with time, function and message."""
+    text = line.text.strip()
+    if line.fields is None:
+        told = {
+            "timestamp": line.moment.isoformat(timespec="milliseconds"),
+            "function": line.function,
+            "message": text,
+        }
+        return json.dumps(told, ensure_ascii=False)
+    return json.dumps(line.fields, ensure_ascii=False) if "\n" in text else text
+
+
 def readable(line: LogLine, width: int) -> str:
     """A line for a person, coloured: time, function (in so many characters), level, message, the other fields."""
     head = f"{local_time(line.moment)}  {line.function:<{width}}"

@@ -12,7 +12,7 @@ import typer
 from client.aws import AwsError, Fault
 from client.conduct import INTERRUPTED, connect, until_unread
 from client.health import ANSWER_SECONDS, Check, Condition, examine
-from client.log_line import Level, LogLine, Wanted, readable
+from client.log_line import Level, LogLine, Wanted, for_script, readable
 from client.logs import LogFollower, functions
 from client.options import Stack as StackName
 from client.options import parse_moment, parse_task_id, parse_url
@@ -118,12 +118,13 @@ def logs_command(
     correlation_id: Annotated[
         str | None, typer.Option(metavar="ID", help="Only what this request caused.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the lines as they were logged.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print each line as a JSON object.")] = False,
 ) -> None:
     """Follow the logs of a stack's functions, one line each.
 
     Shows time, function, level, message and the other fields. Lines that are not JSON have no level, and are not
-    left out for it. Of a deployed stack it takes the Pulumi CLI and AWS credentials that may read its logs.
+    left out for it; --json makes objects of them, and prints the others as they were logged. Of a deployed stack it
+    takes the Pulumi CLI and AWS credentials that may read its logs.
 
     \b
     For example:
@@ -172,7 +173,7 @@ def _follower(
 
 
 def _print(line: LogLine, width: int, *, as_json: bool) -> None:
-    typer.echo(line.text if as_json else readable(line, width))
+    typer.echo(for_script(line) if as_json else readable(line, width))
 
 
 def _find(name: str) -> Stack:

@@ -20,7 +20,7 @@ import pytest
 from botocore import endpoint
 
 from client import logs as client_logs
-from client.log_line import Level, LogLine, Wanted, readable
+from client.log_line import Level, LogLine, Wanted, for_script, readable
 from client.logs import LogFollower, functions
 from client.stack import Stack, StackError
 from local.aws import Aws
@@ -118,8 +118,22 @@ def test_one_readable_line_for_each(running: Functions) -> None:
 
 
 def test_json_is_the_lines_as_they_were_logged(running: Functions) -> None:
-    running.log("bee", '{"a":  1}', "plain")
-    assert invoke("logs", "local", "--no-follow", "--json") == (0, '{"a":  1}\nplain\n', "")
+    running.log("bee", '{"a":  1}')
+    assert invoke("logs", "local", "--no-follow", "--json") == (0, '{"a":  1}\n', "")
+
+
+def test_json_is_all_that_a_script_gets_whatever_was_logged(running: Functions) -> None:
+    running.log("bee", "Segmentation fault", "[1]")
+    code, out, _ = invoke("logs", "local", "--no-follow", "--json")
+    crash, array = map(json.loads, out.splitlines())
+    assert (code, crash["function"], crash["message"]) == (0, "bee", "Segmentation fault")
+    assert datetime.fromisoformat(crash["timestamp"]).tzinfo is not None
+    assert array["message"] == "[1]"
+
+
+def test_json_is_one_line_for_each() -> None:
+    assert for_script(LogLine.of("a", 0, '{\n"a":\n"ü"}\n')) == '{"a": "ü"}'
+    assert json.loads(for_script(LogLine.of("a", 0, "Traceback:\n  ü\n")))["message"] == "Traceback:\n  ü"
 
 
 def test_functions_can_be_chosen(running: Functions) -> None:
@@ -272,7 +286,7 @@ def test_every_page_is_read_the_empty_ones_too(cloud: FakeLogs) -> None:
             cloud.events[group] += [None, None, None]
     code, out, err = invoke("logs", "dev", "--no-follow", "--json")
     assert (code, err) == (0, "")
-    assert sorted(out.splitlines()) == [f"{name}{number}" for name in "ab" for number in range(5)]
+    assert sorted(messages(out)) == [f"{name}{number}" for name in "ab" for number in range(5)]
 
 
 def test_what_comes_meanwhile_is_not_followed_where_that_is_not_wanted(
