@@ -149,7 +149,7 @@ class TasksClient:
             task_type: the API's default type when None.
             answer: the task's data as a string; either this or `payload`.
             payload: the task's data as an object.
-            delay_seconds: it starts so many seconds later, 0 to 31,536,000; either this or `run_at`, or at once.
+            delay_seconds: it starts so many seconds later, 0 to 31,622,400; either this or `run_at`, or at once.
             run_at: it starts then, within a year: a moment with its zone. One in the past is at once.
 
         Raises:

@@ -35,7 +35,7 @@ class Submission:
         task_type: the API's default type when None.
         answer: the task's data as a string; either this or `payload`.
         payload: the task's data as an object.
-        delay_seconds: it starts so many seconds after its acceptance, 0 to 31,536,000 (a year); either this or
+        delay_seconds: it starts so many seconds after its acceptance, 0 to 31,622,400 (a year); either this or
             `run_at`, or at once.
         run_at: it starts then: a moment with its zone, within a year. One in the past is at once.
 

@@ -31,8 +31,8 @@ MAX_ERRORS: Final = 50
 _LEAST_ERRORS: Final = 3
 _FRAME_ERRORS: Final = 10
 
-#: The longest time, in milliseconds, that a task can be put off.
-MAX_PUT_OFF: Final = 365 * clock.DAY
+#: The longest time, in milliseconds, that a task can be put off: a year, also one with a leap day.
+MAX_PUT_OFF: Final = 366 * clock.DAY
 
 _FIELDS: Final = ("taskId", "type", "answer", "payload", "delaySeconds", "runAt")
 

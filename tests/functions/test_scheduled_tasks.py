@@ -109,8 +109,8 @@ def test_the_same_again_is_the_same_task_whenever_it_is_to_run(stack: Stack, pos
 @pytest.mark.parametrize(
     ("fields", "field", "message"),
     [
-        ({"delaySeconds": -1}, "delaySeconds", "is -1; it must be a number from 0 to 31536000"),
-        ({"delaySeconds": 31_536_001}, "delaySeconds", "is 31536001; it must be a number from 0 to"),
+        ({"delaySeconds": -1}, "delaySeconds", "is -1; it must be a number from 0 to 31622400"),
+        ({"delaySeconds": 31_622_401}, "delaySeconds", "is 31622401; it must be a number from 0 to"),
         ({"delaySeconds": True}, "delaySeconds", "is true; it must be a number"),
         ({"delaySeconds": "60"}, "delaySeconds", "is '60'; it must be a number"),
         ({"delaySeconds": None}, "delaySeconds", "is null; it must be a number"),
@@ -136,6 +136,15 @@ def test_what_is_no_time_is_refused(
     assert error["field"] == field
     assert error["message"].startswith(message)
     assert stack.items() == []
+
+
+def test_a_year_is_a_year_also_across_a_leap_day(
+    stack: Stack, post: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = datetime(2027, 3, 1, tzinfo=UTC)
+    monkeypatch.setattr(clock, "now", lambda: int(now.timestamp() * 1000))
+    assert post({"answer": "x", "runAt": "2028-03-01T00:00:00Z"})[0] == 202
+    assert post({"answer": "x", "runAt": "2028-03-01T00:00:01Z"})[0] == 400
 
 
 @pytest.mark.parametrize(
