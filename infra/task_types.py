@@ -6,8 +6,9 @@ Lambda has.
 """
 
 import ast
+import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -17,8 +18,13 @@ import pulumi
 from infra.grants import Grant
 
 _DECORATOR = "task_type"
-#: Keywords of the decorator that matter to the queue.
-_RULES = ("max_retries", "backoff_base_seconds", "backoff_max_seconds", "time_limit_seconds")
+#: Keywords of the decorator that matter to the queue: what each must be, in words and as a test of a number.
+_RULES: Mapping[str, tuple[str, Callable[[float], bool]]] = {
+    "max_retries": ("whole number of 0 or more", lambda number: isinstance(number, int) and number >= 0),
+    "backoff_base_seconds": ("number of 0 or more", lambda number: 0 <= number < math.inf),
+    "backoff_max_seconds": ("number of 0 or more", lambda number: 0 <= number < math.inf),
+    "time_limit_seconds": ("number over 0", lambda number: 0 < number < math.inf),
+}
 _NAME = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _ACTION = re.compile(r"[a-z0-9-]+:[A-Za-z0-9]+")
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
@@ -149,8 +155,9 @@ def _read(function: ast.stmt, call: ast.Call, source: str) -> DeclaredTaskType:
             others[keyword.arg] = _READERS[keyword.arg](value, f"{keyword.arg} of {name!r}")
         if keyword.arg not in _RULES or value is None:
             continue
-        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-            raise ValueError(f"{keyword.arg} of {name!r} must be a literal number of 0 or more")
+        wanted, is_good = _RULES[keyword.arg]
+        if isinstance(value, bool) or not isinstance(value, int | float) or not is_good(value):
+            raise ValueError(f"{keyword.arg} of {name!r} must be a literal {wanted}")
         rules[keyword.arg] = value
     return DeclaredTaskType(name, source, **rules, **others)
 

@@ -51,12 +51,12 @@ def test_every_place_that_cannot_be_read_is_named(folder: Path, tmp_path: Path) 
         declared(tmp_path)
     assert str(raised.value).splitlines() == [
         "Wrong task types:",
-        "  functions/task_types/a.py:1: max_retries of 'a' must be a literal number of 0 or more",
+        "  functions/task_types/a.py:1: max_retries of 'a' must be a literal whole number of 0 or more",
         "  functions/task_types/b.py:1: task_type takes the type's name as a literal string",
         "  functions/task_types/c.py:1: task_type of 'c' takes literal keywords, no **",
         "  functions/task_types/d.py:1: not valid Python: invalid syntax",
-        "  functions/task_types/e.py:1: time_limit_seconds of 'e' must be a literal number of 0 or more",
-        "  functions/task_types/f.py:1: max_retries of 'f' must be a literal number of 0 or more",
+        "  functions/task_types/e.py:1: time_limit_seconds of 'e' must be a literal number over 0",
+        "  functions/task_types/f.py:1: max_retries of 'f' must be a literal whole number of 0 or more",
         "  functions/task_types/h.py:2: 'g' is also declared in functions/task_types/g.py",
         "  functions/task_types/i.py:1: the function of 'i' is async, and nothing would await it; write def",
         "  functions/task_types/j.py:1: the name '' is not 1 to 128 of A-Z a-z 0-9 . _ : -",
@@ -96,6 +96,12 @@ def test_what_a_type_needs_is_read(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("argument", "problem"),
     [
+        ("max_retries=2.5", "max_retries of 'a' must be a literal whole number of 0 or more"),
+        ("max_retries=True", "max_retries of 'a' must be a literal whole number of 0 or more"),
+        ("time_limit_seconds=0", "time_limit_seconds of 'a' must be a literal number over 0"),
+        ("time_limit_seconds=1e999", "time_limit_seconds of 'a' must be a literal number over 0"),
+        ("backoff_base_seconds=-1", "backoff_base_seconds of 'a' must be a literal number of 0 or more"),
+        ("backoff_max_seconds=1e999", "backoff_max_seconds of 'a' must be a literal number of 0 or more"),
         ("secrets=SECRETS", "secrets of 'a' must be a literal dict of names and environment variables"),
         ('secrets=["KEY"]', "secrets of 'a' must be a literal dict of names and environment variables"),
         ('secrets={"key": "a-b"}', "secrets of 'a': 'a-b' is no name of an environment variable"),
