@@ -8,9 +8,9 @@ import sys
 
 def main(name: str) -> None:
     """Run the command line; `name` is what a person typed to get here."""
-    for stream in ("stdout", "stderr"):
+    for stream, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, stream) is None:  # closed by whoever started it
-            setattr(sys, stream, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+            setattr(sys, stream, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
     try:
         from client.cli import application  # noqa: PLC0415 - takes a moment, in which Ctrl-C may come
     except KeyboardInterrupt:

@@ -393,11 +393,22 @@ def test_a_reader_that_has_left_is_told_from_a_task_that_did_not_finish(api: Fak
     assert (process.returncode, err) == (141, "")
 
 
+def without(stream: str, *args: str) -> tuple[int, str]:
+    """Exit code and stderr of a process that was started with a standard stream closed."""
+    closing = ["sh", "-c", f'exec "$@" {stream}', "sh", sys.executable, "-m", "client", *args]
+    done = subprocess.run(closing, cwd=ROOT, stderr=subprocess.PIPE, text=True, timeout=SECONDS, check=False)
+    return done.returncode, done.stderr
+
+
 def test_without_a_standard_output_a_command_does_its_work(api: FakeApi) -> None:
     api.store_failed("t")
-    closing = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "client", "get", api.url, "t"]
-    done = subprocess.run(closing, cwd=ROOT, stderr=subprocess.PIPE, timeout=SECONDS, check=False)
-    assert (done.returncode, done.stderr) == (0, b"")
+    assert without(">&-", "get", api.url, "t") == (0, "")
+
+
+def test_without_a_standard_input_nothing_is_in_it() -> None:
+    code, err = without("<&-", "submit", "http://h", "--payload", "-")
+    assert code == 2
+    assert "'--payload': not JSON" in err.splitlines()[-1]
 
 
 def test_help_names_the_exit_codes() -> None:
