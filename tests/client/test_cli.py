@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import sys
 from typing import Any
 
 import pytest
 
 from client import backoff
-from tests.client.commands import SECONDS, invoke, run, started, terminal
+from tests.client.commands import SECONDS, invoke, run, spawned, started, terminal
 from tests.client.fake_api import FakeApi, as_usual, gateway, hang, html, problem, problem_fields
 
 #: Of every report in JSON.
@@ -396,8 +398,9 @@ def test_a_reader_that_has_left_is_told_from_a_task_that_did_not_finish(api: Fak
 def without(stream: str, *args: str) -> tuple[int, str]:
     """Exit code and stderr of a process that was started with a standard stream closed."""
     closing = ["sh", "-c", f'exec "$@" {stream}', "sh", sys.executable, "-m", "client", *args]
-    done = subprocess.run(closing, cwd=ROOT, stderr=subprocess.PIPE, text=True, timeout=SECONDS, check=False)
-    return done.returncode, done.stderr
+    with spawned(closing) as process:
+        _, err = process.communicate(timeout=SECONDS)
+    return process.returncode, err
 
 
 def test_without_a_standard_output_a_command_does_its_work(api: FakeApi) -> None:
