@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import sys
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
 from client.commands import many, one, stacks
-from client.conduct import BROKEN_PIPE, EXIT_CODES
+from client.conduct import BROKEN_PIPE, EXIT_CODES, UNWRITTEN
 from client.terminal import discard_stdout
 
 COMPLETION = """
@@ -35,9 +37,24 @@ COMMANDS = {
     "logs": stacks.logs_command,
 }
 
+#: What the system says of a file that cannot take more.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
 
 class _Commands(TyperGroup):
-    """All commands. One whose output nobody reads any more ends with an exit code of its own."""
+    """All commands. One whose output nobody reads any more ends with an exit code of its own, one whose output finds
+    no room with a line that says so.
+    """
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        try:
+            return super().main(*args, **options)
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            discard_stdout()
+            typer.echo(f"Error: the output could not be written: {error.strerror}", err=True)
+            sys.exit(UNWRITTEN)
 
     def invoke(self, ctx: Any) -> Any:
         try:

@@ -23,11 +23,14 @@ TOKEN_VARIABLE = "TASKS_TOKEN"  # noqa: S105 - its name
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 
+#: What sysexits.h has for output that could not be written.
+UNWRITTEN = 74
+
 EXIT_CODES = """
 Exit codes: 0 every task finished (load: was accepted; submit: was accepted, with --wait is COMPLETED; watch: is
 COMPLETED; retry, cancel: was started anew, was cancelled; get: is there; info: all that could be checked is
 fine), 1 not every one, 2 wrong usage, or the stack is not known, 3 the URL could not be reached, 4 it answered
-with an error or is another service, 130 interrupted, 141 nobody reads the output.
+with an error or is another service, 74 the output could not be written, 130 interrupted, 141 nobody reads it.
 """
 
 

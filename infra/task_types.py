@@ -27,6 +27,7 @@ _RULES: Mapping[str, tuple[str, Callable[[float], bool]]] = {
 }
 _NAME = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _ACTION = re.compile(r"[a-z0-9-]+:[A-Za-z0-9]+")
+_ARN = re.compile(r"arn:[^:*?]+:[^:*?]+:[^:]*:[^:]*:(?!\*+$).+")
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
 #: What a resource of a grant may leave to the stack.
 _FILLED_IN = ("partition", "region", "account", "prefix")
@@ -194,11 +195,14 @@ def _grants(value: object, what: str) -> dict[str, tuple[str, ...]]:
         if not resources:
             raise ValueError(f"{what}: action {action!r} has no list of ARNs")
         for resource in resources:
-            if not resource.startswith("arn:"):
-                raise ValueError(f"{what}: resource {resource!r} of {action} does not start with arn:")
             if {*_PLACE.findall(resource)} - {*_FILLED_IN} or re.search(r"[{}]", _PLACE.sub("", resource)):
                 known = ", ".join(f"{{{name}}}" for name in _FILLED_IN)
                 raise ValueError(f"{what}: resource {resource!r} of {action} has other braces than {known}")
+            if not _ARN.fullmatch(resource):
+                raise ValueError(
+                    f"{what}: resource {resource!r} of {action} is not like arn:PARTITION:SERVICE:REGION:ACCOUNT:NAME, "
+                    "with a name of more than a wildcard"
+                )
         found[action] = resources
     return found
 

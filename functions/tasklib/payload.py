@@ -94,10 +94,13 @@ class _Kind(NamedTuple):
 
 class Model:
     """A payload's type, made from its dataclass. Raises TypeError for a field of a type that no payload can have, for
-    a default that does not fit its field, and for two fields of one name."""
+    a default that does not fit its field, for two fields of one name, and for a dataclass that holds itself."""
 
     def __init__(self, cls: type[Any]) -> None:
-        self._kind = _record(cls)
+        try:
+            self._kind = _record(cls)
+        except RecursionError:
+            raise TypeError(f"{cls.__name__} holds itself, which no payload can") from None
         #: The fields as clients write them.
         self.fields: tuple[str, ...] = tuple(self._kind.schema["properties"])
 

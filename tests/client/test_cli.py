@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -406,6 +407,21 @@ def without(stream: str, *args: str) -> tuple[int, str]:
 def test_without_a_standard_output_a_command_does_its_work(api: FakeApi) -> None:
     api.store_failed("t")
     assert without(">&-", "get", api.url, "t") == (0, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+@pytest.mark.parametrize(
+    "arguments", [("--help",), ("get", "URL", "t"), ("smoke", "URL", "--count", "1", "--json")]
+)
+def test_output_that_finds_no_room_is_told(api: FakeApi, arguments: tuple[str, ...]) -> None:
+    api.store_failed("t")
+    words = [api.url if word == "URL" else word for word in arguments]
+    with Path("/dev/full").open("w") as full, started(*words, stdout=full) as process:
+        _, err = process.communicate(timeout=SECONDS)
+    assert (process.returncode, err) == (
+        74,
+        "Error: the output could not be written: No space left on device\n",
+    )
 
 
 def test_without_a_standard_input_nothing_is_in_it() -> None:

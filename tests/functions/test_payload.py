@@ -312,6 +312,11 @@ ADDRESS: dict[str, Any] = {
 }
 
 
+@dataclass(frozen=True)
+class Tree:
+    branches: list["Tree"]
+
+
 class TestAModelThatCannotBe:
     @pytest.mark.parametrize(
         "hint", [set[str], tuple[int, ...], dict[int, str], int | str, bytes, list, object]
@@ -335,6 +340,10 @@ class TestAModelThatCannotBe:
             TypeError, match=r"the default of Wrong\.note does not fit: is null; it must be a string"
         ):
             Model(Wrong)
+
+    def test_holds_itself(self) -> None:
+        with pytest.raises(TypeError, match="Tree holds itself, which no payload can"):
+            Model(Tree)
 
     def test_has_two_fields_of_one_name(self) -> None:
         @dataclass(frozen=True)

@@ -118,9 +118,13 @@ def test_what_a_type_needs_is_read(folder: Path, tmp_path: Path) -> None:
         ),
         ('grants={"s3:GetObject": "arn:a"}', "grants of 'a': action 's3:GetObject' has no list of ARNs"),
         ('grants={"s3:GetObject": []}', "grants of 'a': action 's3:GetObject' has no list of ARNs"),
-        (
-            'grants={"s3:GetObject": ["*"]}',
-            "grants of 'a': resource '*' of s3:GetObject does not start with arn:",
+        *(
+            (
+                f'grants={{"s3:GetObject": ["{arn}"]}}',
+                f"grants of 'a': resource '{arn}' of s3:GetObject is not like "
+                "arn:PARTITION:SERVICE:REGION:ACCOUNT:NAME, with a name of more than a wildcard",
+            )
+            for arn in ("*", "arn:*", "arn:aws:s3:::*", "arn:aws:*:::cats", "arn:aws:s3:cats", "cats")
         ),
         *(
             (
