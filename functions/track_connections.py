@@ -17,11 +17,12 @@ _connections = ConnectionStore(aws.dynamodb(), os.environ["CONNECTIONS_TABLE"])
 def handler(event: Mapping[str, Any], _context: Any) -> dict[str, Any]:
     """What the gateway sends back to the client; for a new connection, whether it lets it in."""
     connection_id = event["requestContext"]["connectionId"]
-    route = event["requestContext"]["routeKey"]
-    if route == "$connect":
+    # Not the route: that is chosen by what a frame says, which may be the name of any.
+    kind = event["requestContext"]["eventType"]
+    if kind == "CONNECT":
         return {"statusCode": _admission(event.get("queryStringParameters") or {})}
     try:
-        if route == "$disconnect":
+        if kind == "DISCONNECT":
             _connections.unsubscribe(connection_id)
             answer = {}
         else:

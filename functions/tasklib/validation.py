@@ -80,9 +80,16 @@ def parse_json(body: bytes) -> Any:
     """The body as JSON. Raises InvalidInputError."""
     try:
         return json.loads(body, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        # The decoder's own words name the place; those about a deep nesting or a wrong encoding say enough.
-        raise InvalidInputError(FieldError("body", f"is not JSON: {shown(str(error))}")) from None
+    except json.JSONDecodeError as error:
+        reason = shown(str(error))  # the decoder's own words name the place
+    except UnicodeDecodeError:
+        reason = "it is not UTF-8"
+    except RecursionError:
+        reason = "it nests too deep"
+    except ValueError:
+        reason = "it holds a number of too many digits"
+    # Words of Python about these three would tell a client nothing that it can use.
+    raise InvalidInputError(FieldError("body", f"is not JSON: {reason}"))
 
 
 def read_submission(
@@ -308,4 +315,4 @@ def _compact(data: Any) -> str:
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON value")
+    raise InvalidInputError(FieldError("body", f"is not JSON: {name} is no JSON value"))

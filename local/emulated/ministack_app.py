@@ -4,6 +4,7 @@ The emulator's own Python loads this file by its path, so nothing here knows of 
 """
 # pyright: basic, reportMissingImports=false
 
+import ministack_frames
 import ministack_logs
 import ministack_metrics
 import ministack_roles
@@ -12,6 +13,13 @@ import ministack_updates
 from ministack.app import AUTH
 from ministack.app import app as _app
 
-__all__ = ["app", "ministack_logs", "ministack_metrics", "ministack_streams", "ministack_updates"]
+__all__ = [
+    "app",
+    "ministack_frames",
+    "ministack_logs",
+    "ministack_metrics",
+    "ministack_streams",
+    "ministack_updates",
+]
 
 app = ministack_roles.enforce(_app) if AUTH else _app

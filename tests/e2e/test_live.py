@@ -75,8 +75,9 @@ def test_a_bad_frame_is_answered_and_ends_nothing(reliable: LocalStack) -> None:
         connection.send("<nonsense>")
         problem = receive(connection)["problem"]
         assert (problem["status"], problem["errors"][0]["field"]) == (400, "body")
-        connection.send(b"\xff\xfe")
-        assert receive(connection)["problem"]["status"] == 400
+        for frame in (b"\xff\xfe", "[" * 100_000, '{"action": "$connect"}', '{"action": "$disconnect"}'):
+            connection.send(frame)
+            assert receive(connection)["problem"]["status"] == 400
         assert ask(connection, action="ping") == {"pong": True}
 
 

@@ -501,7 +501,7 @@ def test_a_change_that_cannot_be_read_leaves_nothing_in_the_log(
 def test_a_frame_leaves_nothing_in_the_log(stack: Stack, load: Load, wire: Wire, log: Log, body: str) -> None:
     handler = load("track_connections").handler
     event = {
-        "requestContext": {"connectionId": "c", "routeKey": "$default"},
+        "requestContext": {"connectionId": "c", "routeKey": "$default", "eventType": "MESSAGE"},
         "queryStringParameters": {"ticket": NAME},
         "headers": {"authorization": NAME, "Sec-WebSocket-Protocol": NAME},
         "body": body,

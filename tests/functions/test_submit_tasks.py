@@ -172,6 +172,23 @@ def test_bad_input_is_named_field_by_field_and_stores_nothing(
     assert stack.receive(stack.task_queue_url) == []
 
 
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"[" * 100_000, "is not JSON: it nests too deep"),
+        (b"9" * 5000, "is not JSON: it holds a number of too many digits"),
+        (b'{"answer": "\xff"}', "is not JSON: it is not UTF-8"),
+        (b'{"answer": Infinity}', "is not JSON: Infinity is no JSON value"),
+        (b'{"answer": ', "is not JSON: 'Expecting value: line 1 column 12 (char 11)'"),
+    ],
+)
+def test_a_body_that_cannot_be_read_is_told_so_without_words_of_python(
+    post: Post, body: bytes, message: str
+) -> None:
+    status, problem, _ = post(base64.b64encode(body).decode(), isBase64Encoded=True)
+    assert (status, problem["errors"]) == (400, [{"field": "body", "message": message}])
+
+
 @pytest.mark.parametrize("task_id", [".", ".."])
 def test_an_id_that_no_url_can_name_is_refused_and_one_that_only_looks_like_it_is_not(
     post: Post, task_id: str

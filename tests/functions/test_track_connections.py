@@ -20,9 +20,11 @@ Say = Callable[..., dict[str, Any]]
 def say(stack: Stack, load: Callable[[str], ModuleType]) -> Say:
     module = load("track_connections")
 
-    def say(frame: object, connection_id: str = "c1", route: str = "$default") -> dict[str, Any]:
+    def say(
+        frame: object, connection_id: str = "c1", kind: str = "MESSAGE", route: str = "$default"
+    ) -> dict[str, Any]:
         event = {
-            "requestContext": {"routeKey": route, "connectionId": connection_id},
+            "requestContext": {"eventType": kind, "routeKey": route, "connectionId": connection_id},
             "body": frame if isinstance(frame, str) else json.dumps(frame),
         }
         answer = module.handler(event, lambda_context())
@@ -39,7 +41,7 @@ def subscriptions(stack: Stack) -> dict[str, frozenset[str] | None]:
 def connect(module: ModuleType, query: dict[str, str] | None) -> int:
     """What the gateway is told about a client that connects to an address with this query."""
     event = {
-        "requestContext": {"routeKey": "$connect", "connectionId": "c1"},
+        "requestContext": {"eventType": "CONNECT", "routeKey": "$connect", "connectionId": "c1"},
         "queryStringParameters": query,
         "body": "",
     }
@@ -146,8 +148,8 @@ def test_a_ping_is_answered_and_costs_no_call(say: Say, wire: Wire) -> None:
 def test_a_connection_that_has_ended_is_forgotten(stack: Stack, say: Say) -> None:
     say({"action": "subscribe"})
     say({"action": "subscribe"}, "c2")
-    say("", route="$disconnect")
-    say("", "never subscribed", route="$disconnect")
+    say("", kind="DISCONNECT")
+    say("", "never subscribed", kind="DISCONNECT")
     assert subscriptions(stack) == {"c2": None}
 
 
@@ -160,12 +162,20 @@ def test_a_subscription_ends_by_itself_some_time_after_its_connection_must_have(
     assert 2 * 3_600_000 < left < 3 * 3_600_000
 
 
+@pytest.mark.parametrize("route", ["$connect", "$disconnect"])
+def test_a_frame_that_names_a_route_of_the_gateway_is_a_frame(stack: Stack, say: Say, route: str) -> None:
+    say({"action": "subscribe"})
+    answer = say({"action": route}, route=route)
+    assert answer["problem"]["errors"][0]["field"] == "action"
+    assert subscriptions(stack) == {"c1": None}
+
+
 @pytest.mark.parametrize(
     ("frame", "field", "message"),
     [
         ("nonsense", "body", "is not JSON"),
         ("", "body", "is not JSON"),
-        ("[" * 100_000, "body", "is not JSON"),
+        ("[" * 100_000, "body", "is not JSON: it nests too deep"),
         ("[]", "body", "is an array; it must be a JSON object"),
         ("{}", "action", "is missing; it must be subscribe, unsubscribe or ping"),
         ({"action": "shout"}, "action", "is 'shout'; it must be subscribe, unsubscribe or ping"),
