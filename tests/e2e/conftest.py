@@ -17,7 +17,7 @@ import boto3
 import httpx
 import pytest
 
-from tests.waiting import wait_for
+from tests.waiting import PATIENCE_SECONDS, wait_for
 
 from . import rights
 
@@ -216,7 +216,7 @@ def running(
             (Path(rights_dir) / f"{uuid4()}.json").write_text(json.dumps(report, default=sorted))
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(30)
+        process.wait(PATIENCE_SECONDS)
         process.stdout.close()
 
 
