@@ -10,7 +10,6 @@ import shutil
 import subprocess
 from collections.abc import Generator
 from contextlib import closing
-from enum import Enum
 from pathlib import Path
 
 import pytest
@@ -26,41 +25,16 @@ from tests.docs.documents import (
     files,
     text_of,
 )
+from tests.docs.kinds import Kind, kind, of_kind
 from tests.docs.outputs import comparable
 from tests.docs.shell import MAKE, Shell, complete, make_local, terminal
 
 pytestmark = pytest.mark.xdist_group("docs")
 
-#: What a document says of commands that need the Pulumi CLI or an AWS account.
-MARK = "not run here"
 #: Nothing of the walk depends on luck; a document that says so in its own `make local` shows the same.
 _WITHOUT_LUCK = "failureRate=0"
 
-_DEPLOYED = re.compile(r"\bpulumi\s|\baws\s|-m client (?:info|logs) (?!local\b)")
-_MADE = re.compile(r"make\b")
-_RUN = re.compile(r"(?:curl|python -m client|python -m pytest|python \w+\.py|git clone|cd|\.)\s|URL=")
 _READS = re.compile(r"curl \S+$|python -m client (?:get|list|info|logs)\s")
-
-
-class Kind(Enum):
-    """Who vouches for a command."""
-
-    RUN = "it is run here, and its output compared"
-    MADE = "make knows it"
-    DEPLOYED = "its keys, names and URNs are those of the program; see test_deployment.py"
-
-
-def kind(command: Command) -> Kind | None:
-    """The kind of a command; None if nobody vouches for it."""
-    if _DEPLOYED.search(command.text):
-        return Kind.DEPLOYED
-    if _MADE.match(command.text):
-        return Kind.MADE
-    return Kind.RUN if _RUN.match(command.text) else None
-
-
-def of_kind(wanted: Kind) -> list[Command]:
-    return [command for command in all_commands() if kind(command) is wanted]
 
 
 def test_somebody_vouches_for_every_command() -> None:

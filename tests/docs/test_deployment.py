@@ -12,7 +12,7 @@ from itertools import pairwise
 import pytest
 
 from tests.docs.documents import DOCUMENTS, Command, section, text_of
-from tests.docs.test_commands import MARK, Kind, of_kind
+from tests.docs.kinds import MARK, Kind, of_kind
 from tests.infra.stacks import ROOT, Program, Resource, evaluate
 
 #: An evaluation of the program serves all tests of one process.

@@ -15,7 +15,7 @@ from tests.waiting import PATIENCE_SECONDS
 
 from .bad_frames import BadFrame, Then
 from .conftest import LocalStack
-from .test_live import address, ask
+from .live_client import address, ask
 
 _PONG = json.dumps({"pong": True}, separators=(",", ":"))
 

@@ -25,10 +25,10 @@ from .answers import Exchange, leaks, problems
 from .bad_frames import Then, bad_frames
 from .bad_requests import HOSTILE, bad_requests
 from .conftest import LocalStack, running
+from .live_client import address, ask, connected
+from .made_up_requests import check_made_up_requests
 from .raw_client import RawClient
 from .raw_frames import Heard, converse
-from .test_live import address, ask, connected
-from .test_openapi import check_made_up_requests
 
 pytestmark = pytest.mark.xdist_group("reliable")
 

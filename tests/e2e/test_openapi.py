@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Generator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from .conftest import LocalStack, running
+from .made_up_requests import check_made_up_requests
 
 pytestmark = pytest.mark.xdist_group("openapi")
 
@@ -23,32 +21,6 @@ def reliable(tmp_path_factory: pytest.TempPathFactory) -> Generator[LocalStack]:
         tmp_path_factory.mktemp("openapi") / "log", "failureRate=0", "backoffBaseSeconds=1"
     ) as stack:
         yield stack
-
-
-def check_made_up_requests(stack: LocalStack, directory: Path, *options: str) -> str:
-    """Has requests made up from the description, checks the answers against it, and returns what was said of them."""
-    description = directory / "openapi.json"
-    answer = stack.http.get("/openapi.json")
-    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
-    description.write_bytes(answer.content)
-    address = httpx.URL(stack.url)
-    done = subprocess.run(
-        [
-            *(Path(sys.executable).with_name("schemathesis"), "run", description),
-            *("--url", str(address.copy_with(host="127.0.0.1"))),
-            *("--header", f"Host: {address.netloc.decode()}"),
-            *("--seed", "1", "--no-color"),
-            # Not all of it can be said by a schema: whether a cursor is one of ours, or what fields mean together.
-            *("--exclude-checks", "positive_data_acceptance"),
-            *options,
-        ],
-        cwd=directory,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-5000:]
-    return done.stdout
 
 
 def test_some_requests_are_answered_as_the_description_says(reliable: LocalStack, tmp_path: Path) -> None:
