@@ -23,7 +23,7 @@ local: .venv/.run .venv/.emulator  ## The whole system on this machine; prints i
 test:  ## Every check and test
 	@$(MAKE) --no-print-directory -j 2 .venv/.dev .venv/.emulator
 	@$(MAKE) --no-print-directory check
-	.venv/bin/python -m pytest -n 2 --dist loadgroup
+	.venv/bin/python -m pytest -n 3 --dist loadgroup
 
 verify: .venv/.dev .venv/.emulator  ## The proofs that take longer than that, some 25 minutes
 	.venv/bin/python -m pytest -m long -n 2 --dist loadgroup --ignore tests/e2e/test_rights.py

@@ -103,6 +103,7 @@ def test_every_alarm_on_our_metrics_finds_its_metric(failing: LocalStack, unread
         wait_for(lambda metric=metric: metric in measured(failing), f"a line with {metric}")
 
 
+@pytest.mark.long
 def test_every_metric_of_the_dashboard_is_one_that_functions_write(failing: LocalStack) -> None:
     failing.submit("measured")
     failing.finished("measured")
@@ -120,6 +121,7 @@ def test_every_metric_of_the_dashboard_is_one_that_functions_write(failing: Loca
     assert accepted
 
 
+@pytest.mark.long
 def test_the_saved_query_shows_what_dead_letters_say(failing: LocalStack) -> None:
     failing.submit("asked-about")
     failing.finished("asked-about")

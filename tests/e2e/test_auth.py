@@ -208,6 +208,7 @@ def client(stack: LocalStack, command: str, *options: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
+@pytest.mark.long
 def test_the_client_sends_its_token_with_all_that_it_asks(
     stack: LocalStack, issuer: TokenIssuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -71,6 +71,7 @@ def test_a_dead_task_can_be_retried_and_remembers_its_attempts(failing: LocalSta
     assert attempts == [(1, 2), (1, 3), (2, 1), (2, 2), (2, 3)]
 
 
+@pytest.mark.long
 def test_the_attempts_of_a_failing_task_keep_their_distance(failing: LocalStack) -> None:
     failing.submit("paced")
     failing.finished("paced")

@@ -93,6 +93,7 @@ def assert_problem(answer: httpx.Response, status: int, fields: list[str]) -> No
     assert [error["field"] for error in problem["errors"]] == fields
 
 
+@pytest.mark.long
 def test_what_looks_like_code_is_data(reliable: LocalStack) -> None:
     texts = {
         f"looks-like-code-{place}": text

@@ -16,7 +16,7 @@ from tests.waiting import PATIENCE_SECONDS, wait_for
 from .conftest import FINISHED, LocalStack, running
 from .webhook_receiver import SECRET, Receiver
 
-pytestmark = pytest.mark.xdist_group("hygiene")
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("hygiene")]
 
 #: The values of what a client sends; and everything else: names, headers, queries.
 VALUE: Final = "VALUE-5f1c9a7e"

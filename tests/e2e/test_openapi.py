@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -11,21 +10,7 @@ import pytest
 from .conftest import LocalStack, running
 from .made_up_requests import check_made_up_requests
 
-pytestmark = pytest.mark.xdist_group("openapi")
-
-
-@pytest.fixture(scope="module")
-def reliable(tmp_path_factory: pytest.TempPathFactory) -> Generator[LocalStack]:
-    """A stack of this module's own: whoever reads the log of one waits for all that was ever called in it."""
-    with running(
-        tmp_path_factory.mktemp("openapi") / "log", "failureRate=0", "backoffBaseSeconds=1"
-    ) as stack:
-        yield stack
-
-
-def test_some_requests_are_answered_as_the_description_says(reliable: LocalStack, tmp_path: Path) -> None:
-    options = ("--phases", "examples,fuzzing", "--max-examples", "5")
-    assert "Tested: 10" in check_made_up_requests(reliable, tmp_path, *options)
+pytestmark = pytest.mark.xdist_group("reliable")
 
 
 @pytest.mark.long

@@ -16,9 +16,6 @@ from local.emulator import Emulator
 from tests.infra.stacks import evaluate
 
 ALARM = "cloudwatch/metricAlarm:MetricAlarm"
-ALARMS: Mapping[str, Mapping[str, Any]] = {
-    alarm["name"]: alarm["inputs"] for alarm in evaluate("dev").of_type(ALARM)
-}
 
 
 @pytest.fixture(scope="module")
@@ -28,33 +25,38 @@ def emulator() -> Iterator[Emulator]:
         yield emulator
 
 
-@pytest.mark.parametrize("name", sorted(ALARMS))
-def test_an_alarm_is_silent_on_one_side_of_its_threshold_and_calls_on_the_other(
-    emulator: Emulator, name: str
-) -> None:
-    # A region for each: the emulator takes all metrics of a name for one, whatever their dimensions.
-    region = f"alarm-{sorted(ALARMS).index(name)}"
-    inputs = ALARMS[name]
-    aws = Aws(emulator.endpoint_url, region)
-    RESOURCE_TYPES[f"aws:{ALARM}"].create(Creation(aws, "tasks", name, dict(inputs)))
-    clients: Any = boto3
-    cloudwatch: Any = clients.client(
-        "cloudwatch",
-        endpoint_url=emulator.endpoint_url,
-        region_name=region,
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-    )
+def test_each_alarm_is_silent_on_one_side_of_its_threshold_and_calls_on_the_other(emulator: Emulator) -> None:
+    for number, alarm in enumerate(evaluate("dev").of_type(ALARM)):
+        name, threshold = alarm["name"], alarm["inputs"]["threshold"]
+        # A region for each: the emulator takes all metrics of a name for one, whatever their dimensions.
+        created = Created(emulator, f"alarm-{number}", name, alarm["inputs"])
+        above = "OK" if alarm["inputs"]["comparisonOperator"] == "LessThanThreshold" else "ALARM"
+        below = "ALARM" if above == "OK" else "OK"
+        states = created.state_after(threshold - 1), created.state_after(threshold + 1)
+        assert states == (below, above), name
 
-    def state_after(value: float) -> str:
+
+class Created:
+    """One alarm of the program, in a region of the emulator that has no other."""
+
+    def __init__(self, emulator: Emulator, region: str, name: str, inputs: Mapping[str, Any]) -> None:
+        self._inputs = inputs
+        aws = Aws(emulator.endpoint_url, region)
+        RESOURCE_TYPES[f"aws:{ALARM}"].create(Creation(aws, "tasks", name, dict(inputs)))
+        clients: Any = boto3
+        self._cloudwatch: Any = clients.client(
+            "cloudwatch",
+            endpoint_url=emulator.endpoint_url,
+            region_name=region,
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )
+
+    def state_after(self, value: float) -> str:
+        """The alarm's state when this is the newest value of its metric."""
+        inputs = self._inputs
         dimensions = [{"Name": key, "Value": text} for key, text in inputs.get("dimensions", {}).items()]
         datum = {"MetricName": inputs["metricName"], "Dimensions": dimensions, "Value": value}
-        cloudwatch.put_metric_data(Namespace=inputs["namespace"], MetricData=[datum])
-        (alarm,) = cloudwatch.describe_alarms(AlarmNames=[inputs["name"]])["MetricAlarms"]
+        self._cloudwatch.put_metric_data(Namespace=inputs["namespace"], MetricData=[datum])
+        (alarm,) = self._cloudwatch.describe_alarms(AlarmNames=[inputs["name"]])["MetricAlarms"]
         return alarm["StateValue"]
-
-    threshold = inputs["threshold"]
-    above = "OK" if inputs["comparisonOperator"] == "LessThanThreshold" else "ALARM"
-    below = "ALARM" if above == "OK" else "OK"
-    assert state_after(threshold - 1) == below
-    assert state_after(threshold + 1) == above

@@ -13,7 +13,7 @@ from tests.e2e.conftest import LocalStack
 
 from .conftest import CONTRASTS, opened
 
-pytestmark = pytest.mark.xdist_group("page")
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("page")]
 
 #: The levels of the headings, in order; and what screen readers need of tables and landmarks.
 HEADINGS = "[...document.querySelectorAll('h1, h2, h3, h4, h5, h6')].map((each) => Number(each.tagName[1]))"

@@ -220,6 +220,7 @@ def test_mistakes_are_told_beside_their_fields_and_nothing_typed_is_lost(
         expect(payload).to_have_value('{"seconds": 0}')
 
 
+@pytest.mark.long
 def test_many_tasks_are_submitted_for_a_demonstration(page: Page) -> None:
     page.get_by_role("radio", name="Payload").check()
     page.get_by_role("textbox", name="Payload").fill('{"seconds": 0}')
@@ -574,6 +575,7 @@ def test_only_what_waits_can_be_cancelled_and_a_refusal_is_told(
         expect(dialog.get_by_role("alert")).to_have_text("Not cancelled: It is PROCESSING.")
 
 
+@pytest.mark.long
 def test_a_thousand_rows_stay_cheap(browser: Browser, reliable: LocalStack) -> None:
     with opened(browser) as page:
         api = MadeUpApi(page, [task(number) for number in range(1000, 0, -1)])

@@ -13,7 +13,7 @@ from tests.e2e.token_issuer import AUDIENCE, TokenIssuer, issuing
 
 from .conftest import is_live, opened
 
-pytestmark = pytest.mark.xdist_group("sign-in")
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("sign-in")]
 
 REFUSED = json.dumps({"message": "Unauthorized"})
 
