@@ -20,12 +20,12 @@ help:  ## Show what there is to make
 local: .venv/.run .venv/.emulator  ## The whole system on this machine; prints its URL
 	@.venv/bin/python -m local up $(ARGS)
 
-test:  ## Every check and test
+test:  ## Every check, and all tests but the long ones
 	@$(MAKE) --no-print-directory -j 2 .venv/.dev .venv/.emulator
 	@$(MAKE) --no-print-directory check
 	.venv/bin/python -m pytest -n 3 --dist loadgroup
 
-verify: .venv/.dev .venv/.emulator  ## The proofs that take longer than that, some 25 minutes
+verify: .venv/.dev .venv/.emulator  ## The long tests and proofs
 	.venv/bin/python -m pytest -m long -n 2 --dist loadgroup --ignore tests/e2e/test_rights.py
 	.venv/bin/python -m pytest -m long tests/e2e/test_rights.py
 	$(MAKE) --no-print-directory chaos
