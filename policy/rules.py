@@ -24,9 +24,14 @@ SUBSCRIPTION = "aws:sns/topicSubscription:TopicSubscription"
 ATTACHMENT = "aws:iam/rolePolicyAttachment:RolePolicyAttachment"
 
 _ROLE = "aws:iam/role:Role"
+_KEY = "aws:kms/key:Key"
 #: Policies that say what a principal may do, and those that say who may use a resource.
-_IDENTITY_POLICIES = ("aws:iam/rolePolicy:RolePolicy", "aws:iam/policy:Policy")
-_RESOURCE_POLICIES = (QUEUE_POLICY, "aws:sns/topicPolicy:TopicPolicy")
+_IDENTITY_POLICIES = (
+    *("aws:iam/rolePolicy:RolePolicy", "aws:iam/policy:Policy"),
+    *("aws:iam/userPolicy:UserPolicy", "aws:iam/groupPolicy:GroupPolicy"),
+)
+#: Of queues and topics also their own property; the rule reads ``policy`` of each.
+_RESOURCE_POLICIES = (QUEUE_POLICY, QUEUE, "aws:sns/topicPolicy:TopicPolicy", TOPIC, _KEY)
 
 #: Types that AWS can tag, of those that such a program declares.
 TAGGABLE = frozenset(
@@ -43,7 +48,7 @@ TAGGABLE = frozenset(
         "aws:cloudwatch/eventRule:EventRule",
         "aws:cloudwatch/metricAlarm:MetricAlarm",
         "aws:cloudwatch/compositeAlarm:CompositeAlarm",
-        "aws:kms/key:Key",
+        _KEY,
         TOPIC,
     }
 )
@@ -74,8 +79,10 @@ _SECRET_NAME = re.compile(
 _REFERENCE_NAME = re.compile(r"_(PARAMETER|ARN|NAME|URL)$")
 #: Kinds of resource as they stand before the name in an ARN; queues and topics have none.
 _KIND = "alarm|event-source-mapping|function|key|layer|log-group|parameter|policy|role|rule|secret|stateMachine|table"
-#: ``*``, all that a service has in an account, and all of one kind.
-_ANY_NAME = re.compile(rf"\*|arn:[^:]*:([^:]*:){{3}}(({_KIND})[:/])?\*")
+#: All that a service has in an account, and all of one kind. AWS completes an ARN that ends too early with ``*``.
+_ANY_NAME = re.compile(rf"[*?]+|arn(:[^:]*){{0,4}}|arn(:[^:]*){{4}}:(({_KIND})[:/])?[*?]+")
+#: Conditions that say who may come; any other lets strangers in.
+_CALLER = re.compile(r"aws:(Source(Account|Arn|Org\w+)|Principal(Account|Arn|Org\w+))", re.IGNORECASE)
 _PLAIN_TEXT_URL = re.compile(r"(http|ws)://", re.IGNORECASE)
 #: Properties that send what failed to a queue.
 _FAILURE_PROPERTIES = ("redrivePolicy", "destinationConfig", "deadLetterConfig")
@@ -229,9 +236,19 @@ def _public(resource: Resource) -> Iterator[str]:
             yield f"{principal} may call it for any account, since sourceArn is not set"
     if resource.type in _RESOURCE_POLICIES:
         for statement in _statements(resource.prop("policy")):
-            anyone = statement.get("Principal") in ("*", {"AWS": "*"}, {"AWS": ["*"]})
-            if statement.get("Effect") == "Allow" and anyone and not statement.get("Condition"):
+            if statement.get("Effect") == "Allow" and _lets_anyone_in(statement):
                 yield f"statement {statement.get('Sid', '')!r} lets anyone in"
+
+
+def _lets_anyone_in(statement: Mapping[str, Any]) -> bool:
+    """Whether strangers are among the principals, and no condition says who the caller must be."""
+    principals: Any = statement.get("Principal")
+    named = (
+        cast("Mapping[str, object]", principals).values() if isinstance(principals, Mapping) else [principals]
+    )
+    anyone = "NotPrincipal" in statement or any("*" in _several(each) for each in named)
+    conditions: Mapping[str, Mapping[str, Any]] = statement.get("Condition") or {}
+    return anyone and not any(_CALLER.fullmatch(key) for keys in conditions.values() for key in keys)
 
 
 def _protection(resource: Resource) -> Iterator[str]:

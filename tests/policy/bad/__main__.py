@@ -79,7 +79,11 @@ queue("dead-letter-queues", redrive_policy=None)
 queue("tls-only-queues", policy=None)
 queue(
     "tls-only-queues-of-another",
-    policy=document(Principal="*", Action="sqs:SendMessage", Condition={"Bool": {}}),
+    policy=document(
+        Principal="*",
+        Action="sqs:SendMessage",
+        Condition={"StringEquals": {"aws:SourceAccount": "123456789012"}},
+    ),
 )
 log_group("bounded-retention", retention_in_days=None)
 aws.ssm.Parameter("encryption-at-rest", type="String", value="plain", tags=TAGS)
@@ -105,6 +109,30 @@ aws.sqs.QueuePolicy(
 aws.sns.TopicPolicy(
     "no-public-access", arn=ARN, policy=document(Principal={"AWS": ["*"]}, Action="sns:Publish")
 )
+for name, policy in {
+    "no-public-access-over-tls": document(
+        Principal="*", Action="sns:Publish", Condition={"Bool": {"aws:SecureTransport": "true"}}
+    ),
+    "no-public-access-among-others": document(
+        Principal={"AWS": ["arn:aws:iam::123456789012:root", "*"]}, Action="sns:Publish"
+    ),
+    "no-public-access-but-one": document(
+        NotPrincipal={"AWS": "arn:aws:iam::123456789012:root"}, Action="sns:Publish"
+    ),
+    "fine-account": document(
+        Principal="*",
+        Action="sns:Publish",
+        Condition={"StringEquals": {"aws:SourceAccount": "123456789012"}},
+    ),
+}.items():
+    aws.sns.TopicPolicy(name, arn=ARN, policy=policy)
+aws.sns.Topic(
+    "no-public-access",
+    kms_master_key_id="alias/own",
+    policy=document(Principal="*", Action="sns:Publish"),
+    tags=TAGS,
+)
+aws.kms.Key("no-public-access", policy=document(Principal="*", Action="kms:Decrypt", Resource="*"), tags=TAGS)
 aws.lambda_.FunctionUrl("no-public-access", function_name="worker", authorization_type="NONE")
 aws.lambda_.FunctionUrl("fine", function_name="worker", authorization_type="AWS_IAM")
 PERMISSIONS: dict[str, dict[str, Any]] = {
@@ -130,6 +158,9 @@ grant(
 grant("fine-objects", document(Action="s3:GetObject", Resource="arn:aws:s3:::pictures/*"))
 grant("no-wildcard-grants-resource", document(Action="sqs:SendMessage", Resource="*"))
 grant("no-wildcard-grants-service", document(Action="sqs:SendMessage", Resource="arn:aws:sqs:*:*:*"))
+grant("no-wildcard-grants-short", document(Action="sqs:SendMessage", Resource="arn:aws:sqs:*"))
+grant("no-wildcard-grants-stars", document(Action="sqs:SendMessage", Resource=ARN.replace("tasks", "?*")))
+aws.iam.UserPolicy("no-wildcard-grants", user="worker", policy=document(Action="sqs:*", Resource=ARN))
 grant("no-wildcard-grants-not", document(NotAction="sqs:SendMessage", Resource=ARN))
 grant("fine", document(Action="xray:PutTraceSegments", Resource="*"))
 grant("fine-part", document(Action="logs:PutLogEvents", Resource=f"{ARN}:*"))
