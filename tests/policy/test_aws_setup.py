@@ -18,7 +18,14 @@ POLICY = json.loads((ROOT / "docs" / "deploy-policy.json").read_text())
 COLUMNS = ("create", "read", "update", "delete", "tags")
 #: Statements that cannot be limited to the stack's names; the page says why.
 NOT_BY_NAME = {
-    *("ParameterMetadata", "EventSourceTags", "LogGroupSearch", "SavedQueries"),
+    *(
+        "ParameterMetadata",
+        "EventSourceTags",
+        "LogGroupSearch",
+        "AlarmSearch",
+        "SavedQueries",
+        "Subscriptions",
+    ),
     *("Keys", "NewKeys", "Apis", "ApiTags"),
 }
 #: What AWS cannot update: it is made anew.
@@ -85,12 +92,18 @@ def test_the_policy_keeps_the_rule_against_wildcards_but_where_it_says_so() -> N
     broken = {message.partition(" on ")[0].strip("'") for message in rule.check(document)}
     # What AWS gives a name of its own to, or none, is held by conditions, or only described and tagged.
     held = ("EventSources", "NewKeys", "Keys")
-    others = ("ParameterMetadata", "EventSourceTags", "LogGroupSearch", "SavedQueries")
+    others = (
+        *("ParameterMetadata", "EventSourceTags", "LogGroupSearch", "AlarmSearch", "SavedQueries"),
+        "Subscriptions",
+    )
     assert broken == {action for sid in (*held, *others) for action in statements()[sid]["Action"]}
-    for sid, tag in (("NewKeys", "aws:RequestTag"), ("Keys", "aws:ResourceTag")):
-        assert statements()[sid]["Condition"] == {
-            "StringEquals": {f"{tag}/project": "tasks", f"{tag}/stack": "STACK"}
-        }
+    asked_for, borne = (
+        {f"aws:{whose}/project": "tasks", f"aws:{whose}/stack": "STACK"}
+        for whose in ("RequestTag", "ResourceTag")
+    )
+    # Whoever could tag the key of another stack would have all rights to it.
+    assert statements()["NewKeys"]["Condition"] == {"StringEquals": asked_for, "StringEqualsIfExists": borne}
+    assert statements()["Keys"]["Condition"] == {"StringEquals": borne}
     assert statements()["EventSources"]["Condition"] == {
         "ArnLike": {"lambda:FunctionArn": "arn:aws:lambda:REGION:ACCOUNT:function:tasks-STACK-*"}
     }
