@@ -11,7 +11,7 @@ from infra.settings import Alarms
 #: Updates that could not be told are given up when they are a minute old.
 _STREAM_AGE_MS = 30_000
 _MINUTE = 60
-#: The longest period of an alarm.
+#: The longest that the periods of an alarm may be together.
 _DAY = 24 * 60 * _MINUTE
 
 
@@ -128,8 +128,10 @@ def alarms(watched: Watched, limits: Alarms, monitor_interval_seconds: int | Non
             1,
             f"{function} failed. {harm} Read its error in its log.",
         )
-        period = max(5 * _MINUTE, 2 * interval) if interval is not None else None
-        if period is not None and period <= _DAY:
+        # Two starts missed, and no less than five minutes. Where values are missing, CloudWatch looks some periods
+        # further back and calls when it finds none there either: many short periods call sooner than a long one.
+        periods = max(2, -(-5 * _MINUTE // interval)) if interval is not None else 0
+        if interval is not None and periods * interval <= _DAY:
             yield Alarm(
                 f"{name}-stopped",
                 of_function(function, "Invocations"),
@@ -137,6 +139,7 @@ def alarms(watched: Watched, limits: Alarms, monitor_interval_seconds: int | Non
                 1,
                 f"Nothing starts {function} any more. {harm} Look whether its rule in EventBridge is enabled.",
                 at_least=False,
-                period_seconds=period,
+                period_seconds=interval,
+                periods=periods,
                 missing="breaching",
             )

@@ -54,18 +54,19 @@ def test_the_monitor_that_a_clock_starts_is_missed_when_it_stops() -> None:
 
 
 @pytest.mark.parametrize(
-    ("schedule", "period"),
+    ("schedule", "periods"),
     [
-        ("rate(1 minute)", 300),
-        ("rate(5 minutes)", 600),
-        ("rate(12 hours)", 24 * 60 * 60),
-        ("rate(1 day)", None),  # two of them are longer than a period may be
+        ("rate(1 minute)", (5, 60)),
+        ("rate(2 minutes)", (3, 120)),
+        ("rate(5 minutes)", (2, 300)),
+        ("rate(12 hours)", (2, 12 * 60 * 60)),
+        ("rate(1 day)", None),  # two of them are longer than an alarm may look back
         ("cron(0 8 ? * MON-FRI *)", None),  # nobody can say how often that is
     ],
 )
-def test_it_may_miss_one_start(schedule: str, period: int | None) -> None:
+def test_it_may_miss_one_start(schedule: str, periods: tuple[int, int] | None) -> None:
     alarm = alarms(evaluate("dev", dlqMonitorSchedule=schedule)).get("monitor-stopped")
-    assert (alarm["period"] if alarm else None) == period
+    assert ((alarm["evaluationPeriods"], alarm["period"]) if alarm else None) == periods
 
 
 @pytest.mark.parametrize(
