@@ -6,6 +6,7 @@ import json
 import socket
 from collections import deque
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from websockets.exceptions import ConnectionClosed
@@ -46,7 +47,8 @@ def converse(stack: LocalStack, frames: Iterable[BadFrame]) -> list[Heard]:
                 if heard[-1].closed or heard[-1].frame.then is Then.WAIT:
                     break
             if not heard[-1].closed:
-                connection.socket.shutdown(socket.SHUT_RDWR)
+                with suppress(OSError):  # closed in the meantime by the server
+                    connection.socket.shutdown(socket.SHUT_RDWR)
     return heard
 
 
