@@ -21,6 +21,7 @@ from websockets.sync.client import connect
 
 from tests.waiting import wait_for
 
+from . import scenarios
 from .answers import Exchange, leaks, problems
 from .bad_frames import Then, bad_frames
 from .bad_requests import HOSTILE, bad_requests
@@ -156,7 +157,7 @@ class Attacked:
         assert not failures, told(failures)
 
     def expect_well(self) -> None:
-        """Every route does what it is for."""
+        """Every route does what it is for, and the monitor too."""
         stack = self.stack
         assert {path: stack.http.get(path).content for path in self.pages} == self.pages
         stack.submit("afterwards")
@@ -167,6 +168,7 @@ class Attacked:
         assert stack.http.post("/tasks/batch", json={"tasks": [{"answer": "x"}]}).status_code == 207
         with connected(stack) as connection:
             assert ask(connection, action="ping") == {"pong": True}
+        scenarios.reported_letters_are_deleted(stack, wait_for)
 
 
 def told(wrongs: Sequence[str]) -> str:
