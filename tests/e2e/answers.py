@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, unquote_to_bytes, urlsplit
 #: Words that only the inside of the system knows: of Python, of its packages, of AWS's resources.
 _INTERNAL: Final = re.compile(
     r"Traceback|most recent call|File \"|, line \d+|\bline \d+, in\b|\w+\.py\b|site-packages|/var/task|/opt/python"
-    r"|/tmp/|/home/|/root/|/work/"
+    r"|/tmp/|/home/|/root/"
     r"|\b(botocore|boto3|pydantic|aws_lambda_powertools|tasklib|task_types|ministack|hypercorn|urllib3)\b"
     r"|\b[A-Z]\w*(Error|Exception|Warning)\b|<class |<function |object at 0x|NoneType|has no attribute"
     r"|\bsys\.\w+|\bint\(|\bcodec\b|recursion|positional argument|dict\b|\bbytes-like|datetime\.|Decimal\("
