@@ -156,7 +156,7 @@ process_tasks = function(
 )
 retry_tasks = api_function(
     "retry-tasks",
-    description="POST /tasks/{taskId}/retry: starts a failed task anew",
+    description="POST /tasks/{taskId}/retry: starts a new run of a failed task",
     handler="retry_tasks.handler",
     environment={
         "TASKS_TABLE": tasks_table.name,
@@ -165,7 +165,7 @@ retry_tasks = api_function(
         "TASK_RETENTION_DAYS": str(config.task_retention_days),
     },
     grants=[
-        # UpdateItem for the life of a task's data, whose item is no record.
+        # UpdateItem for the life of a task's data and for a recheck by the sweep, which are no records.
         tasks_table.grant("GetItem", "UpdateItem", "PartiQLUpdate"),
         queues.tasks.grant("SendMessage"),
     ],
@@ -173,7 +173,7 @@ retry_tasks = api_function(
 )
 cancel_tasks = api_function(
     "cancel-tasks",
-    description="DELETE /tasks/{taskId}: cancels a task that has not started",
+    description="DELETE /tasks/{taskId}: cancels a task that no worker has",
     handler="cancel_tasks.handler",
     environment={
         "TASKS_TABLE": tasks_table.name,
@@ -184,7 +184,7 @@ cancel_tasks = api_function(
 )
 sweep_tasks = function(
     "sweep-tasks",
-    description="Sends the messages of tasks that were stored and never queued",
+    description="Sends messages that are missing: of tasks that were never queued, or that SQS has dropped",
     handler="sweep_tasks.handler",
     memory_mb=SWEEP_MEMORY_MB,
     timeout_seconds=SWEEP_TIMEOUT_SECONDS,
@@ -193,10 +193,12 @@ sweep_tasks = function(
         "TASK_QUEUE_URL": queues.tasks.url,
         "LIST_SHARDS": str(config.list_shards),
         "SWEEP_BEHIND_SECONDS": str(SWEEP_BEHIND_SECONDS),
+        "MESSAGE_RETENTION_DAYS": str(config.queue.retention_days),
+        "TASK_RETENTION_DAYS": str(config.task_retention_days),
     },
     grants=[
-        # UpdateItem for the cursor, which is no record.
-        tasks_table.grant("GetItem", "BatchGetItem", "UpdateItem", "PartiQLUpdate"),
+        # Query, UpdateItem and DeleteItem for its cursors and rechecks and the life of data, which are no records.
+        tasks_table.grant("GetItem", "BatchGetItem", "Query", "UpdateItem", "DeleteItem", "PartiQLUpdate"),
         tasks_table.grant_query(BY_CREATED, BY_UNSENT),
         queues.tasks.grant("SendMessage"),
     ],

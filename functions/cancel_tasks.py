@@ -1,4 +1,4 @@
-"""`DELETE /tasks/{taskId}`: cancel a task that has not started."""
+"""`DELETE /tasks/{taskId}`: cancel a task that no worker has."""
 
 import os
 from http import HTTPStatus
@@ -15,7 +15,7 @@ _store = TaskStore(aws.dynamodb(), os.environ["TASKS_TABLE"])
 
 @endpoint
 def handler(request: Request) -> Answer:
-    """200 with the cancelled task; 404, or 409 when it runs or has ended."""
+    """200 with the cancelled task; 404, or 409 when a worker has it or it has ended."""
     request.allow_query()
     task = _cancel(request.task_id())
     return Answer(HTTPStatus.OK, task.public(_store.load_data(task)))
@@ -27,11 +27,11 @@ def _cancel(task_id: str) -> Task:
         task = _store.get(task_id)
         if task is None:
             raise Problem(HTTPStatus.NOT_FOUND, f"There is no task {task_id}.")
-        match judge_cancellation(task):
+        match judge_cancellation(task, clock.now()):
             case Cancellation.NOTHING:
                 return task
             case Cancellation.REFUSE:
-                detail = f"Task {task_id} is {task.status}; only one that has not started can be cancelled."
+                detail = f"Task {task_id} is {task.status}; only one that no worker has can be cancelled."
                 raise Problem(HTTPStatus.CONFLICT, detail)
             case Cancellation.CANCEL:
                 cancelled = task.cancelled(keep=_RETENTION, now=clock.now())

@@ -1,4 +1,4 @@
-"""`POST /tasks/{taskId}/retry`: start a failed task anew."""
+"""`POST /tasks/{taskId}/retry`: start a new run of a failed task, or send the message of an overdue one again."""
 
 import os
 from http import HTTPStatus
@@ -6,7 +6,7 @@ from http import HTTPStatus
 from tasklib import aws, clock
 from tasklib.http_api import Answer, Problem, Request, endpoint
 from tasklib.queue import Queue, TaskMessage
-from tasklib.store import TaskStore
+from tasklib.store import Recheck, TaskStore
 from tasklib.task import Restart, Task, judge_restart
 from tasklib.telemetry import logger
 
@@ -18,40 +18,45 @@ _task_queue = Queue(aws.sqs(), os.environ["TASK_QUEUE_URL"])
 
 @endpoint
 def handler(request: Request) -> Answer:
-    """202 with the task in its new run; 404, or 409 when it has not failed."""
+    """202 with the task in its new run, or when its message was sent again; 404, or 409 when it has not failed."""
     request.allow_query()
-    task = _find(request.task_id())
-    verdict = judge_restart(task)
-    if verdict is Restart.REFUSE:
-        raise Problem(
-            HTTPStatus.CONFLICT, f"Task {task.task_id} is {task.status}; only FAILED can be retried."
-        )
-    if verdict is Restart.RESTART:
-        task = _restart(task)
+    task = _runnable(request.task_id())
     # Should this fail, the sweep sends it; should it have been sent before, the claim lets one through.
     _task_queue.send(TaskMessage.of(task))
     data = _store.load_data(task)
     return Answer(HTTPStatus.ACCEPTED, task.public(data), {"location": f"/tasks/{task.task_id}"})
 
 
-def _find(task_id: str) -> Task:
-    task = _store.get(task_id)
-    if task is None:
-        raise Problem(HTTPStatus.NOT_FOUND, f"There is no task {task_id}.")
-    return task
+def _runnable(task_id: str) -> Task:
+    """The task, once it waits for a worker. Others may write its record in between: it is then judged as it is."""
+    while True:
+        task = _store.get(task_id)
+        if task is None:
+            raise Problem(HTTPStatus.NOT_FOUND, f"There is no task {task_id}.")
+        match judge_restart(task, clock.now()):
+            case Restart.REFUSE:
+                detail = (
+                    f"Task {task_id} is {task.status}; only one that is FAILED or overdue can be retried."
+                )
+                raise Problem(HTTPStatus.CONFLICT, detail)
+            case Restart.RESEND:
+                _keep(task)
+                return task
+            case Restart.RESTART:
+                if not _keep(task):
+                    raise Problem(HTTPStatus.CONFLICT, f"The data of task {task_id} is gone; submit it anew.")
+                restarted = task.restarted(clock.now())
+                if _store.change(task, restarted):
+                    logger.info("task restarted", extra={"taskId": task_id, "run": restarted.run})
+                    return restarted
 
 
-def _restart(failed: Task) -> Task:
+def _keep(task: Task) -> bool:
+    """Lets the task's data live as long as its message, and has the sweep look at the task when that is gone.
+
+    Returns False when the data is gone.
+    """
     now = clock.now()
     lifetime = now + _MESSAGE_RETENTION + _RETENTION
-    if not _store.keep_data(failed, until=lifetime + 3 * clock.DAY, at_least=lifetime + clock.DAY):
-        raise Problem(HTTPStatus.CONFLICT, f"The data of task {failed.task_id} is gone; submit it anew.")
-    if _store.change(failed, failed.restarted(now)):
-        logger.info("task restarted", extra={"taskId": failed.task_id, "run": failed.run + 1})
-    task = _find(failed.task_id)
-    if judge_restart(task) is not Restart.RESEND:
-        # Somebody else restarted it, and it has gone further since.
-        raise Problem(
-            HTTPStatus.CONFLICT, f"Task {task.task_id} was restarted meanwhile; it is {task.status}."
-        )
-    return task
+    _store.add_recheck(Recheck.at(now + _MESSAGE_RETENTION, task.list_shard, [task.task_id]))
+    return _store.keep_data(task, until=lifetime + 3 * clock.DAY, at_least=lifetime + clock.DAY)

@@ -68,6 +68,13 @@ def alarms(watched: Watched, limits: Alarms, monitor_interval_seconds: int | Non
         "The monitor cannot handle a dead letter and has put it aside for 12 hours. Read its error in its log.",
     )
     yield Alarm(
+        "damaged-records",
+        watched.own(metrics.DAMAGED_RECORDS),
+        "Sum",
+        1,
+        "A task's record cannot be read. Its task waits. Find its ID in the logs, and mend the record or roll forward.",
+    )
+    yield Alarm(
         "task-queue-age",
         of_queue(watched.queues.tasks, "ApproximateAgeOfOldestMessage"),
         "Maximum",

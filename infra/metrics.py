@@ -20,6 +20,7 @@ RUN_TIME = "RunTime"
 TIME_TO_COMPLETION = "TimeToCompletion"
 DEAD_LETTERS = "DeadLetters"  #: also without ``type``
 DEAD_LETTERS_PARKED = "DeadLettersParked"  #: without ``type`` only
+DAMAGED_RECORDS = "DamagedRecords"  #: without ``type`` only
 SUBMITTED = "Submitted"  #: made by CloudWatch from the log lines of submit-tasks
 
 TYPE = "type"

@@ -3,12 +3,11 @@
 A status of 2xx is a delivery; 408, 429, 5xx and no answer at all are tried again, after what `Retry-After` asks for if
 it does; every other status is final. Where it may deliver to is the stack's to say: `webhookAllowedHosts` and
 `webhookAllowedNetworks`. A delivery can be repeated after a crash: its `webhook-id` is the same in all attempts of a
-run.
+run, and in no other delivery.
 """
 
 import base64
 import binascii
-import hashlib
 import hmac
 import http
 import json
@@ -126,9 +125,7 @@ def signature(attempt: Attempt, body: bytes) -> dict[str, str]:
         raise PermanentError(
             "there is no secret to sign with; set webhookSecret in the stack's configuration"
         )
-    # A task's ID may hold a full stop, which separates the parts of what is signed.
-    name = f"{attempt.task_id}\n{attempt.run}"
-    identity = f"msg_{hashlib.sha256(name.encode()).hexdigest()[:32]}"
+    identity = f"msg_{attempt.idempotency_key}"
     timestamp = str(int(time.time()))
     return {
         "webhook-id": identity,

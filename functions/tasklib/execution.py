@@ -32,8 +32,14 @@ def run(job: Mapping[str, Any], function: Callable[[Any, Attempt], Any]) -> dict
     before = _surroundings()
     try:
         data = job["data"] if job["kind"] == "answer" else json.loads(job["data"])
-        secrets = job.get("secrets", {})
-        attempt = Attempt(job["taskId"], job["run"], job["attempt"], job["correlationId"], secrets)
+        attempt = Attempt(
+            job["taskId"],
+            job["run"],
+            job["attempt"],
+            job["correlationId"],
+            job.get("secrets", {}),
+            job["createdAt"],
+        )
         answer: dict[str, Any] = {"result": _result(function(data, attempt))}
     except BaseException as error:  # noqa: BLE001 - whatever the task's code raises is its attempt's failure
         answer = {

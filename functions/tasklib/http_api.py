@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple, Self
 
 from tasklib import aws
 from tasklib.clock import Deadline
+from tasklib.record import DamagedRecordError
 from tasklib.telemetry import logger
 from tasklib.validation import (
     FieldError,
@@ -64,6 +65,9 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's word
                 return cls(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error), errors=error.errors)
             case InvalidInputError():
                 return cls(HTTPStatus.BAD_REQUEST, str(error), errors=error.errors)
+            case DamagedRecordError():
+                detail = f"The record of task {error.task_id} is damaged; it has been logged."
+                return cls(HTTPStatus.INTERNAL_SERVER_ERROR, detail)
             case _ if isinstance(error, aws.AWS_ERRORS):
                 logger.error("no answer from AWS", extra={"reason": aws.reason(error)})
                 detail = "A service behind this API does not answer; send the request again."

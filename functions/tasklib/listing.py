@@ -6,13 +6,12 @@ front of it, shift nothing. A page costs the same however many tasks are stored.
 
 import base64
 import binascii
-import re
 from collections.abc import Sequence
 from itertools import islice
 from typing import Final, NamedTuple
 
 from tasklib.store import ListIndex, TaskStore
-from tasklib.task import TASK_ID, Status, Task
+from tasklib.task import Status, Task, place_time
 
 #: Tasks of a page: the most that a client may ask for, and how many it gets when it does not ask.
 MAX_LIMIT: Final = 100
@@ -23,8 +22,6 @@ MAX_ENTRIES: Final = 1000
 
 #: Entries read at a time while it does, or after a chunk of expired tasks.
 _STRIDE: Final = 100
-
-_PLACE: Final = re.compile(rf"\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{{3}}Z#{TASK_ID.pattern}")
 
 
 class Page(NamedTuple):
@@ -50,7 +47,7 @@ def list_page(store: TaskStore, *, shards: int, status: Status | None, limit: in
         stride = _STRIDE  # a first chunk that was not enough held tasks of no interest, or expired ones
         place = chunk[-1].place
         # Consistent, or a task that the index already lists could be missing from its page.
-        for task in store.get_many([entry.task_id for entry in chunk], consistent=True):
+        for task in store.get_many([entry.task_id for entry in chunk], consistent=True).tasks:
             if status in (None, task.status):
                 found.append(task)
                 if len(found) == limit:
@@ -71,4 +68,4 @@ def decode_cursor(cursor: str) -> str | None:
         place = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError):
         return None
-    return place if _PLACE.fullmatch(place) else None
+    return None if place_time(place) is None else place

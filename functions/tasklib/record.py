@@ -1,15 +1,17 @@
 """How a task looks as an item of the table, and what such an item weighs.
 
-Attributes are strings and whole numbers only; payloads and results are JSON text, kept to the letter.
+Attributes are strings and whole numbers only; payloads and results are JSON text, kept to the letter. An item is
+checked when it is read: what becomes a `Task` or `TaskData` can be used without further care.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, replace
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from tasklib.task import Status, Task, TaskData
+from tasklib.task import Status, Task, TaskData, place_time
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
@@ -25,6 +27,34 @@ _GROWTH: Final = 160
 
 #: The sort key of a task's record.
 STATE: Final = "state"
+
+#: Numbers that are written as a time of the calendar, in milliseconds: to the end of the year 9999.
+_TIMES: Final = range(253_402_300_800_000)
+
+#: All other numbers: what JSON carries exactly.
+_NUMBERS: Final = range(2**53)
+
+#: The range of each attribute that is a number.
+_RANGES: Final = {
+    "run": range(1, 10**9),
+    "attempts": range(10**9),
+    "version": _NUMBERS,
+    "updatedAt": _TIMES,
+    "leaseUntil": _NUMBERS,
+    "notBefore": _NUMBERS,
+    "deadLetteredAt": _NUMBERS,
+    "expiresAt": _NUMBERS,
+    "runAt": _TIMES,
+}
+
+
+class DamagedRecordError(Exception):
+    """An item of a task cannot be read. The text names the attribute, and says nothing of what it holds."""
+
+    def __init__(self, task_id: str, problem: str) -> None:
+        super().__init__(problem)
+        self.task_id = task_id
+
 
 #: Record attributes and the fields of `Task` that they hold, other than the data.
 FIELDS: Final = {
@@ -74,11 +104,6 @@ def attribute(value: str | int) -> AttributeValueTypeDef:
     return {"N": str(value)} if isinstance(value, int) else {"S": str(value)}
 
 
-def decode(item: Item) -> dict[str, Any]:
-    """The values of an item."""
-    return {name: int(value["N"]) if "N" in value else value.get("S", "") for name, value in item.items()}
-
-
 def to_item(task: Task) -> dict[str, AttributeValueTypeDef]:
     """A task's record."""
     values = {name: getattr(task, field) for name, field in FIELDS.items()}
@@ -96,18 +121,105 @@ def with_data(task: Task, data: TaskData) -> Task:
 
 
 def to_task(item: Item) -> Task:
-    """The task of a record."""
-    values = decode(item)
-    fields = {field: values.get(name) for name, field in FIELDS.items()}
-    return Task(**fields | {"status": Status(values["status"]), "data": data_in(item)})  # pyright: ignore[reportArgumentType]
+    """The task of a record. Raises DamagedRecordError."""
+    try:
+        if missing := _REQUIRED - item.keys():
+            raise _DamageError(f"{', '.join(sorted(missing))}: missing")
+        fields: dict[str, Any] = {field: _read(item, name) for name, field in FIELDS.items() if name in item}
+        return Task(**fields, data=_data_in(item))
+    except _DamageError as error:
+        raise DamagedRecordError(id_in(item), str(error)) from None
 
 
 def data_in(item: Item) -> TaskData | None:
-    """The data that an item holds; None when it holds none."""
-    for kind in ("answer", "payload"):
-        if kind in item:
-            return TaskData(kind, item[kind].get("S", ""))
-    return None
+    """The data that an item holds; None when it holds none. Raises DamagedRecordError."""
+    try:
+        return _data_in(item)
+    except _DamageError as error:
+        raise DamagedRecordError(id_in(item), str(error)) from None
+
+
+def id_in(item: Item) -> str:
+    """The task ID of an item. It is part of the item's key, so it is always there."""
+    return item["taskId"].get("S", "")
+
+
+#: The attributes that a record cannot be without.
+_REQUIRED: Final = frozenset(
+    name for name, field in FIELDS.items() if Task.__dataclass_fields__[field].default is MISSING
+)
+
+
+class _DamageError(Exception):
+    """What is wrong with an attribute."""
+
+
+def _read(item: Item, name: str) -> str | int | Status:
+    """An attribute of a record, checked."""
+    if name in _RANGES:
+        number = _number(item, name)
+        if number not in _RANGES[name]:
+            raise _DamageError(f"{name}: out of range")
+        return number
+    text = _text(item, name)
+    check = _CHECKS.get(name)
+    if check and not check(text):
+        raise _DamageError(f"{name}: not what this code writes")
+    return Status(text) if name == "status" else text
+
+
+def _number(item: Item, name: str) -> int:
+    try:
+        return int(item[name]["N"])  # pyright: ignore[reportTypedDictNotRequiredAccess]
+    except (KeyError, TypeError):
+        raise _DamageError(f"{name}: not a number") from None
+    except ValueError:
+        raise _DamageError(f"{name}: not a whole number") from None
+
+
+def _text(item: Item, name: str) -> str:
+    try:
+        return item[name]["S"]  # pyright: ignore[reportTypedDictNotRequiredAccess]
+    except (KeyError, TypeError):
+        raise _DamageError(f"{name}: not a string") from None
+
+
+def _data_in(item: Item) -> TaskData | None:
+    if "answer" in item:
+        return TaskData("answer", _text(item, "answer"))
+    if "payload" not in item:
+        return None
+    text = _text(item, "payload")
+    if not isinstance(_json(text), dict):
+        raise _DamageError("payload: not a JSON object")
+    return TaskData("payload", text)
+
+
+def _json(text: str) -> Any:
+    """What the text holds; `_NO_JSON` when it is no JSON."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return _NO_JSON
+
+
+_NO_JSON: Final = object()
+
+
+def _is_history(text: str) -> bool:
+    attempts = _json(text)
+    return isinstance(attempts, list) and all(isinstance(each, dict) for each in cast("list[Any]", attempts))
+
+
+#: What the text of some attributes must be besides.
+_CHECKS: Final[Mapping[str, Callable[[str], bool]]] = {
+    "type": bool,
+    "status": frozenset(Status).__contains__,
+    "createdKey": lambda place: place_time(place) is not None,
+    "unsentKey": lambda place: place_time(place) is not None,
+    "result": lambda text: _json(text) is not _NO_JSON,
+    "history": _is_history,
+}
 
 
 def size_of(item: Item) -> int:

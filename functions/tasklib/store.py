@@ -4,7 +4,11 @@ One table, partition key `taskId`, sort key `part`: the item `state` is the task
 `data#<content hash>` holds its data when both together pass 1 KB, because DynamoDB bills an update for the
 whole item: data is paid for once, not at each change of state. Index `byCreated` lists all tasks, the sparse
 index `byFailed` the failed ones, the sparse index `byUnsent` those that were restarted or are due later, until a
-worker claims them. How an item looks is in `record`.
+worker claims them. How an item looks is in `record`. The sweep has items of its own: a cursor for each shard, and
+rechecks, which name tasks to look at again at a later time.
+
+A record that cannot be read is left out where many are read, and raises `DamagedRecordError` where one is. It is logged
+and counted here, once for each time that it is met.
 
 Every write of a record is conditional, so that no two writers can both believe they made it; a write whose
 answer was lost and that was sent again recognises its own trace. Records are changed in batches of PartiQL
@@ -14,30 +18,34 @@ statements: a call costs a worker several times what a statement in it does. Met
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 import random
 import time
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from botocore.exceptions import ClientError
 
 from tasklib import aws, clock
+from tasklib.damage import read_task, report
 from tasklib.record import (
     FIELDS,
     STATE,
+    DamagedRecordError,
     attribute,
     data_in,
     data_part,
-    decode,
     encode,
+    id_in,
     key_of,
     to_item,
-    to_task,
     with_data,
 )
-from tasklib.task import Task, TaskData
+from tasklib.task import TASK_ID, Task, TaskData, created_key, place_time
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -48,6 +56,8 @@ if TYPE_CHECKING:
     )
 
     from tasklib.record import Item
+
+_HOUR: Final = 3_600_000
 
 #: Statements of one BatchExecuteStatement call, at most; and keys of one BatchGetItem call.
 STATEMENTS: Final = 25
@@ -71,6 +81,27 @@ class ListEntry(NamedTuple):
 
     place: str
     task_id: str
+
+
+class Records(NamedTuple):
+    """What was found of many tasks: those that can be read, and the IDs of those whose records are damaged."""
+
+    tasks: Sequence[Task]
+    damaged: Sequence[str]
+
+
+class Recheck(NamedTuple):
+    """Tasks of a shard to look at again. `place` is a time, and a text that tells rechecks of that time apart."""
+
+    shard: str
+    place: str
+    task_ids: Sequence[str]
+
+    @classmethod
+    def at(cls, time: int, shard: str, task_ids: Sequence[str]) -> Self:
+        """A recheck at this time (ms) or up to an hour later; of the same tasks, it is the same within the hour."""
+        digest = hashlib.sha256("\n".join(task_ids).encode()).hexdigest()[:32]
+        return cls(shard, created_key(digest, -(-time // _HOUR) * _HOUR), task_ids)
 
 
 class Change(NamedTuple):
@@ -115,14 +146,17 @@ class TaskStore:
         counts as absent and is replaced.
         """
         stored = with_data(task, data)
-        separate = stored.data is None
-        if separate:
-            self._put_data(task, data, data_lifetime)
+        if stored.data is not None:
+            return self._put_new(stored)
+        if self._retention:
+            self._put_data_that_expires(task, data, data_lifetime)
+            return self._put_new(stored)
+        # Nothing but this would remove the data of a submission that is refused.
+        writer = uuid.uuid4().hex
+        self._put_data(task, data, writer)
         existing = self._put_new(stored)
-        if existing is None or not separate or self._retention or existing.content_hash == task.content_hash:
-            return existing
-        # Without a TTL nothing else would ever remove the data of a submission that was refused.
-        self._client.delete_item(TableName=self._table, Key=key_of(task.task_id, data_part(task)))
+        if existing is not None and existing.content_hash != task.content_hash:
+            self._remove_data(task, writer)
         return existing
 
     def insert(self, tasks: Sequence[Task]) -> list[bool]:
@@ -146,12 +180,33 @@ class TaskStore:
             "Parameters": [*item.values()],
         }
 
-    def _put_data(self, task: Task, data: TaskData, lifetime: int) -> None:
-        item: dict[str, str | int] = {"taskId": task.task_id, "part": data_part(task), data.kind: data.text}
-        if self._retention:
-            begin = max(task.updated_at, task.run_at or 0)
-            item["expiresAt"] = (begin + lifetime + self._retention) // 1000
-        self._client.put_item(TableName=self._table, Item=encode(item))
+    def _put_data(self, task: Task, data: TaskData, writer: str) -> None:
+        """Write the data of a task for good. All that write an item write the same; the last one is its `writer`."""
+        item = key_of(task.task_id, data_part(task)) | encode({data.kind: data.text, "writer": writer})
+        self._client.put_item(TableName=self._table, Item=item)
+
+    def _remove_data(self, task: Task, writer: str) -> None:
+        """Remove the data of a refused submission, unless another one has written it since and may need it."""
+        with suppress(self._client.exceptions.ConditionalCheckFailedException):
+            self._client.delete_item(
+                TableName=self._table,
+                Key=key_of(task.task_id, data_part(task)),
+                ConditionExpression="writer = :writer",
+                ExpressionAttributeValues=encode({":writer": writer}),
+            )
+
+    def _put_data_that_expires(self, task: Task, data: TaskData, lifetime: int) -> None:
+        """Write the data of a task, unless it is there and lives as long: an earlier submission may need it later."""
+        begin = max(task.updated_at, task.run_at or 0)
+        until = encode({":until": (begin + lifetime + self._retention) // 1000})
+        item = key_of(task.task_id, data_part(task)) | encode({data.kind: data.text})
+        with suppress(self._client.exceptions.ConditionalCheckFailedException):
+            self._client.put_item(
+                TableName=self._table,
+                Item=item | {"expiresAt": until[":until"]},
+                ConditionExpression="attribute_not_exists(taskId) OR expiresAt < :until",
+                ExpressionAttributeValues=until,
+            )
 
     def _put_new(self, task: Task) -> Task | None:
         try:
@@ -163,7 +218,7 @@ class TaskStore:
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
         except self._client.exceptions.ConditionalCheckFailedException as failure:
-            existing = to_task(_item_of(failure))
+            existing = read_task(_item_of(failure))
             # Our own record, whose answer was lost and which botocore sent again. Two clients that send the same
             # content in the same millisecond pass for one, which does no harm.
             return None if _submission(existing) == _submission(task) else existing
@@ -172,34 +227,43 @@ class TaskStore:
     # -- reading
 
     def get(self, task_id: str) -> Task | None:
-        """The task's record as it is now (a consistent read), or None."""
+        """The task's record as it is now (a consistent read), or None. Raises DamagedRecordError."""
         answer = self._client.get_item(TableName=self._table, Key=key_of(task_id, STATE), ConsistentRead=True)
-        task = to_task(answer["Item"]) if "Item" in answer else None
+        task = read_task(answer["Item"]) if "Item" in answer else None
         return None if task is None or task.has_expired(clock.now()) else task
 
     def load_data(self, task: Task) -> TaskData | None:
-        """The data of a task, from its record or its own item (a consistent read); None when it is gone."""
+        """The data of a task, from its record or its own item (a consistent read); None when it is gone or damaged."""
         if task.data is not None:
             return task.data
         answer = self._client.get_item(
             TableName=self._table, Key=key_of(task.task_id, data_part(task)), ConsistentRead=True
         )
-        return data_in(answer["Item"]) if "Item" in answer else None
+        try:
+            return data_in(answer["Item"]) if "Item" in answer else None
+        except DamagedRecordError as error:
+            report(error)
+            return None
 
-    def get_many(self, task_ids: Sequence[str], *, consistent: bool) -> list[Task]:
+    def get_many(self, task_ids: Sequence[str], *, consistent: bool) -> Records:
         """The records of these tasks, in this order; those that are gone are left out.
 
         A `consistent` read sees every write that was answered before it and costs twice as much.
         """
         found: dict[str, Task] = {}
+        damaged: list[str] = []
         now = clock.now()
         distinct = [*dict.fromkeys(task_ids)]
         for start in range(0, len(distinct), _BATCH):
             for item in self._batch_get(distinct[start : start + _BATCH], consistent):
-                task = to_task(item)
+                try:
+                    task = read_task(item)
+                except DamagedRecordError as error:
+                    damaged.append(error.task_id)
+                    continue
                 if not task.has_expired(now):
                     found[task.task_id] = task
-        return [found[task_id] for task_id in task_ids if task_id in found]
+        return Records([found[task_id] for task_id in task_ids if task_id in found], damaged)
 
     def entries(self, index: ListIndex, shards: int, before: str | None, size: int) -> Iterator[ListEntry]:
         """Places in an index, newest first, below the place `before`; read `size` at a time per shard."""
@@ -214,6 +278,8 @@ class TaskStore:
         self, index: ListIndex, shard: int, after: str, before: str, size: int
     ) -> Iterator[ListEntry]:
         """Places in one shard of an index, oldest first, after one place and before another."""
+        if after >= before:
+            return iter(())
         # BETWEEN takes both of its ends in, so the caller's first place is skipped here.
         between = self._query(
             index,
@@ -251,7 +317,11 @@ class TaskStore:
             # Whoever wants more than the first page wanted more than was asked for: what follows goes faster.
             size = max(size, _BATCH)
             for item in answer["Items"]:
-                yield ListEntry(item[place].get("S", ""), item["taskId"].get("S", ""))
+                entry = ListEntry(item[place].get("S", ""), id_in(item))
+                if place_time(entry.place) is None:
+                    report(DamagedRecordError(entry.task_id, f"{place}: not what this code writes"))
+                else:
+                    yield entry
             if "LastEvaluatedKey" not in answer:
                 return
             start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
@@ -336,25 +406,37 @@ class TaskStore:
         )
         if "Item" not in answer:
             return False
-        expires_at = decode(answer["Item"]).get("expiresAt")
-        if expires_at is None or expires_at * 1000 >= at_least:
+        expires_at = answer["Item"].get("expiresAt", {}).get("N")
+        if expires_at is None or float(expires_at) * 1000 >= at_least:
             return True
         try:
             self._client.update_item(
                 TableName=self._table,
                 Key=key,
                 UpdateExpression="SET expiresAt = :until",
-                ConditionExpression="attribute_exists(taskId)",
+                ConditionExpression="attribute_exists(taskId) AND expiresAt < :until",
                 ExpressionAttributeValues=encode({":until": until // 1000}),
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
-        except self._client.exceptions.ConditionalCheckFailedException:
-            return False
+        except self._client.exceptions.ConditionalCheckFailedException as failure:
+            # Gone, or somebody else has made it live longer.
+            return bool(_item_of(failure))
         return True
 
     def cursor(self, shard: int) -> str:
-        """How far the sweep has come in a shard of the listing: a place, "" before the first."""
+        """How far the sweep has come in a shard of the listing: a place, "" before the first.
+
+        Raises DamagedRecordError.
+        """
         answer = self._client.get_item(TableName=self._table, Key=_cursor_key(shard), ConsistentRead=True)
-        return decode(answer["Item"])["place"] if "Item" in answer else ""
+        if "Item" not in answer:
+            return ""
+        place = answer["Item"].get("place", {}).get("S", "")
+        if place_time(place) is None:
+            error = DamagedRecordError(_SWEEP, f"cursor of shard {shard}: not what this code writes")
+            report(error)
+            raise error
+        return place
 
     def move_cursor(self, shard: int, place: str) -> None:
         """Move the sweep's cursor on; one that is further already stays."""
@@ -368,6 +450,36 @@ class TaskStore:
             )
         except self._client.exceptions.ConditionalCheckFailedException:
             return
+
+    def add_recheck(self, recheck: Recheck) -> None:
+        """Have these tasks looked at again at the time of `place`; done twice, it is done once."""
+        self._client.update_item(
+            TableName=self._table,
+            Key=_recheck_key(recheck),
+            UpdateExpression="SET taskIds = :ids",
+            ExpressionAttributeValues=encode({":ids": ",".join(recheck.task_ids)}),
+        )
+
+    def rechecks(self, shard: str, before: str) -> Iterator[Recheck]:
+        """The rechecks of a shard whose time is before this place, the oldest first."""
+        start: dict[str, Any] = {}
+        while True:
+            answer = self._client.query(
+                TableName=self._table,
+                KeyConditionExpression="taskId = :rechecks AND part < :before",
+                ExpressionAttributeValues=encode({":rechecks": _rechecks(shard), ":before": before}),
+                **start,
+            )
+            for item in answer["Items"]:
+                task_ids = item.get("taskIds", {}).get("S", "").split(",")
+                yield Recheck(shard, item["part"].get("S", ""), [*filter(TASK_ID.fullmatch, task_ids)])
+            if "LastEvaluatedKey" not in answer:
+                return
+            start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+
+    def remove_recheck(self, recheck: Recheck) -> None:
+        """These tasks have been looked at."""
+        self._client.delete_item(TableName=self._table, Key=_recheck_key(recheck))
 
     def _batch_get(self, task_ids: Sequence[str], consistent: bool) -> Iterator[Item]:
         keys = [key_of(task_id, STATE) for task_id in task_ids]
@@ -384,9 +496,20 @@ class TaskStore:
             pause = min(2 * pause, 1.0)
 
 
+#: The sweep's own items. No task ID has a "#".
+_SWEEP: Final = "#sweep"
+
+
 def _cursor_key(shard: int) -> dict[str, AttributeValueTypeDef]:
-    # No task ID has a "#".
-    return key_of("#sweep", f"cursor#{shard}")
+    return key_of(_SWEEP, f"cursor#{shard}")
+
+
+def _rechecks(shard: str) -> str:
+    return f"#recheck#{shard}"
+
+
+def _recheck_key(recheck: Recheck) -> dict[str, AttributeValueTypeDef]:
+    return key_of(_rechecks(recheck.shard), recheck.place)
 
 
 def _outcome(change: Change, error: BatchStatementErrorTypeDef | None) -> Outcome:
@@ -395,8 +518,8 @@ def _outcome(change: Change, error: BatchStatementErrorTypeDef | None) -> Outcom
     code = error.get("Code", "")
     if code == "ConditionalCheckFailed":
         try:
-            record = to_task(error["Item"]) if "Item" in error else None
-        except (LookupError, ValueError):
+            record = read_task(error["Item"]) if "Item" in error else None
+        except DamagedRecordError:
             return _failed("DamagedRecord", "the record cannot be read")
         return Outcome(written=record == change.after, record=record)
     # Inside a 200, and botocore retries none of them.

@@ -1,4 +1,4 @@
-"""The sweep: makes up for messages that were never sent.
+"""The sweep: makes up for messages that were never sent, and for those that SQS has dropped.
 
 A task's record is written first and its message sent second; a function can die in between. The sweep follows
 the listing two minutes behind the present, which is longer than a submission can take and than the index lags,
@@ -7,21 +7,27 @@ accepted them all, so whatever interrupts it, the next run goes on from there. A
 the cursor, and one that is due later is not to be sent yet: those are listed as unsent until a worker claims them,
 and the sweep reads that list too.
 
+SQS drops a message after its retention period, and with it the only thing that would bring the task to a worker. So
+each task that has not ended when the sweep meets it is noted for a recheck at a time when its message is gone. A
+recheck sends another message for each task that still has not ended, and notes it again. Tasks that end in time, as
+nearly all do, are never noted.
+
 While a backlog lasts, there is more to sweep than there is time. So the lists are swept in turn, a stride of each,
 and each minute another shard is the first.
 
-A message too many is harmless: the claim lets one through.
+A message too many is harmless: the claim lets one through. A record that cannot be read is rechecked after a day.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import Final
+from typing import Final, NamedTuple
 
 from tasklib import clock
 from tasklib.clock import Deadline
 from tasklib.queue import Queue, TaskMessage
-from tasklib.store import Change, ListIndex, TaskStore
+from tasklib.record import DamagedRecordError
+from tasklib.store import Change, ListIndex, Recheck, TaskStore
 from tasklib.task import Status, Task, created_key
 from tasklib.telemetry import logger
 
@@ -37,26 +43,46 @@ _MINUTE: Final = 60_000
 #: Nothing more is begun when this much of the invocation, in milliseconds, is left.
 _LAST_STRIDE: Final = 15_000
 
+#: When a damaged record is looked at again, in milliseconds: somebody has to mend it.
+_DAMAGED: Final = clock.DAY
+
+
+class SweepSettings(NamedTuple):
+    """What the stack configures; times are milliseconds.
+
+    `behind` is how far from the present the sweep stays. A message lives for `message_retention`, a finished task for
+    `task_retention`, 0 for ever.
+    """
+
+    shards: int
+    behind: int
+    message_retention: int
+    task_retention: int
+
 
 class Sweep:
-    """Sends what was never sent. `behind` is how far from the present it stays, in milliseconds."""
+    """Sends the messages that are missing."""
 
-    def __init__(self, store: TaskStore, task_queue: Queue, *, behind: int) -> None:
+    def __init__(self, store: TaskStore, task_queue: Queue, settings: SweepSettings) -> None:
         self._store = store
         self._queue = task_queue
-        self._behind = behind
+        self._settings = settings
 
-    def run(self, shards: int, deadline: Deadline) -> int:
+    def run(self, deadline: Deadline) -> int:
         """Works through all shards, as far as the time allows. Returns how many messages it sent."""
-        now = clock.now()
-        first, end = now // _MINUTE, created_key("", now - self._behind)
+        now, shards = clock.now(), self._settings.shards
+        first, end = now // _MINUTE, created_key("", now - self._settings.behind)
         order = [(first + place) % shards for place in range(shards)]
         lists = deque(self._unsent(shard, end) for shard in order)
         lists.extend(self._submitted(shard, end) for shard in order)
+        lists.extend(self._rechecks(str(shard), created_key("", now)) for shard in order)
         sent = 0
         while lists and deadline.remaining() > _LAST_STRIDE:
             strides = lists.popleft()
-            messages = next(strides, None)
+            try:
+                messages = next(strides, None)
+            except DamagedRecordError:
+                continue  # the list's own cursor, which is reported; the other lists go on
             if messages is not None:
                 sent += messages
                 lists.append(strides)
@@ -67,23 +93,58 @@ class Sweep:
         entries = self._store.entries_between(ListIndex.ALL, shard, self._store.cursor(shard), end, _PAGE)
         while stride := list(islice(entries, _STRIDE)):
             # What happened two minutes ago is in every replica: the cheaper read will do.
-            tasks = self._store.get_many([entry.task_id for entry in stride], consistent=False)
-            waiting = [task for task in tasks if task.status is Status.PENDING and task.unsent_key is None]
-            sent = self._send(waiting)
+            tasks, damaged = self._store.get_many([entry.task_id for entry in stride], consistent=False)
+            self._note(
+                str(shard), [task for task in tasks if task.needs_message and _has_message(task)], damaged
+            )
+            sent = self._send(
+                [task for task in tasks if task.status is Status.PENDING and task.unsent_key is None]
+            )
             self._store.move_cursor(shard, stride[-1].place)
             yield len(sent)
 
     def _unsent(self, shard: int, end: str) -> Iterator[int]:
-        """The same for the tasks that were started anew or are due later."""
+        """The same for the tasks that were restarted or are due later."""
         entries = self._store.entries_between(ListIndex.UNSENT, shard, "", end, _PAGE)
         while stride := list(islice(entries, _STRIDE)):
-            tasks = self._store.get_many([entry.task_id for entry in stride], consistent=False)
-            sent = self._send([task for task in tasks if task.unsent_key is not None])
-            # To the end of the list, so that a long queue does not get one more copy every minute.
+            # A damaged record stays on the list, and is met again each minute until somebody mends it.
+            tasks, _ = self._store.get_many([entry.task_id for entry in stride], consistent=False)
+            waiting = [task for task in tasks if task.unsent_key is not None]
+            self._note(str(shard), waiting)
+            sent = self._send(waiting)
+            # Further down the list, so that a long queue does not get one more copy every minute.
             for outcome in self._store.write([Change(task, task.sent_again(clock.now())) for task in sent]):
                 if outcome.error is not None:
                     raise outcome.error
             yield len(sent)
+
+    def _rechecks(self, shard: str, end: str) -> Iterator[int]:
+        """Looks again at the tasks that were noted, whose messages SQS has dropped by now."""
+        for recheck in self._store.rechecks(shard, end):
+            tasks, damaged = self._store.get_many(recheck.task_ids, consistent=True)
+            unended = [task for task in tasks if task.needs_message]
+            self._note(shard, unended, damaged)
+            self._keep_data(unended)
+            # Those that are listed as unsent get their messages by that list.
+            sent = self._send([task for task in unended if task.unsent_key is None])
+            self._store.remove_recheck(recheck)
+            yield len(sent)
+
+    def _note(self, shard: str, tasks: Sequence[Task], damaged: Sequence[str] = ()) -> None:
+        """Have these tasks looked at again, when the messages that they have now are gone."""
+        now = clock.now()
+        task_ids = [task.task_id for task in tasks]
+        for ids, wait in ((task_ids, self._settings.message_retention), (damaged, _DAMAGED)):
+            if ids:
+                self._store.add_recheck(Recheck.at(now + wait, shard, ids))
+
+    def _keep_data(self, tasks: Sequence[Task]) -> None:
+        """Lets the data of tasks that go on waiting live as long as their next message, and a retry after it."""
+        if not self._settings.task_retention:
+            return  # it lives for ever
+        lifetime = clock.now() + self._settings.message_retention + self._settings.task_retention
+        for task in tasks:
+            self._store.keep_data(task, until=lifetime + 3 * clock.DAY, at_least=lifetime + clock.DAY)
 
     def _send(self, tasks: list[Task]) -> list[Task]:
         self._queue.send_all([TaskMessage.of(task) for task in tasks])
@@ -91,3 +152,8 @@ class Sweep:
             facts = {"taskId": task.task_id, "run": task.run, "correlationId": task.correlation_id}
             logger.info("message sent again", extra=facts)
         return tasks
+
+
+def _has_message(task: Task) -> bool:
+    """Whether a message of the task was sent: not yet, for one that is due later and listed as unsent."""
+    return task.unsent_key is None or task.is_queued(clock.now())

@@ -27,12 +27,23 @@ CRASHED = "the worker died"
 #: How long before a task is due its message is queued at the earliest, in milliseconds: SQS delays none longer.
 QUEUED_AHEAD = 15 * 60_000
 
+#: A task is overdue when it could have started this long ago, in milliseconds, and has not. Its message may be lost,
+#: so a person, or a client that submits it again, may have another one sent.
+OVERDUE = 15 * 60_000
+
+#: The shortest and the longest time, in milliseconds, between two messages that the sweep sends for a task that waits.
+#: A message lives for a day at least, so there is always one.
+_FIRST_PAUSE = 2 * 60_000
+_LONGEST_PAUSE = clock.DAY
+
 #: What a task ID is made of.
 TASK_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 #: What no client may choose as one: browsers and HTTP clients take them for steps in a URL's path.
 NO_TASK_IDS = (".", "..")
 TASK_ID_WORDS = "1 to 128 of A-Z a-z 0-9 . _ : -, but not . or .."
+
+_PLACE = re.compile(rf"(\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{{3}}Z)#({TASK_ID.pattern})?", re.ASCII)
 
 
 class Status(StrEnum):
@@ -70,10 +81,14 @@ TRANSITIONS: tuple[Transition, ...] = (
     Transition(Status.FAILED, Status.PENDING, "retry", "asked for, a new run"),
     Transition(Status.PENDING, Status.CANCELLED, "cancel", "asked for"),
     Transition(Status.RETRYING, Status.CANCELLED, "cancel", "asked for"),
+    Transition(Status.PROCESSING, Status.CANCELLED, "cancel", "asked for after the lease ran out"),
 )
 
 #: The statuses in which nothing happens any more to a task, whatever message speaks of it.
 _FINAL = frozenset({Status.COMPLETED, Status.CANCELLED})
+
+#: The statuses of a task that has an attempt to come, or under way.
+_WAITING = frozenset({Status.PENDING, Status.PROCESSING, Status.RETRYING})
 
 
 class TaskData(NamedTuple):
@@ -174,6 +189,15 @@ class Task:
         """Whether its message belongs on the queue; that of a task due later is sent by the sweep."""
         return (self.not_before or 0) - now <= QUEUED_AHEAD
 
+    def is_overdue(self, now: int) -> bool:
+        """Whether an attempt could have started `OVERDUE` ago, and no worker has it."""
+        return self.status in _WAITING and self.due_at + OVERDUE <= now
+
+    @property
+    def needs_message(self) -> bool:
+        """Whether a message of its run has something left to bring: an attempt, or its dead letter."""
+        return self.status in _WAITING or (self.status is Status.FAILED and self.dead_lettered_at is None)
+
     # -- transitions
 
     def put_off(self, run_at: int, now: int) -> Self:
@@ -257,10 +281,16 @@ class Task:
         )
 
     def cancelled(self, *, keep: int, now: int) -> Self:
-        """It shall not run, and has not begun to. The record lives for `keep` ms; 0: for ever."""
+        """It is not to run, and does not. The record lives for `keep` ms; 0: for ever.
+
+        Takes the claim id of a dead worker away, as `given_up` does.
+        """
         return self._changed(
             now,
             status=Status.CANCELLED,
+            history=self._history_of_a_crash(now),
+            claim_id=None,
+            lease_until=None,
             not_before=None,
             unsent_shard=None,
             unsent_key=None,
@@ -292,9 +322,12 @@ class Task:
     def sent_again(self, now: int) -> Self:
         """The message of a task that is listed as unsent was sent; for its client nothing has changed.
 
-        One that is due later comes up again when it should have started.
+        One that is due later comes up again when it should have started. One that is due comes up again when it has
+        waited twice as long, or after a day: messages and writes are a dozen at first, and one a day then.
         """
-        place = max(now, self.not_before or 0)
+        place = self.not_before or 0
+        if place <= now:
+            place = now + max(0, min(now - self.due_at, _LONGEST_PAUSE) - _FIRST_PAUSE)
         return self._changed(self.updated_at, unsent_key=created_key(self.task_id, place))
 
     def _changed(self, now: int, **changes: Any) -> Self:
@@ -383,6 +416,15 @@ def created_key(task_id: str, now: int) -> str:
     return f"{clock.to_iso(now)}#{task_id}"
 
 
+def place_time(place: str) -> int | None:
+    """The time, in milliseconds, of a text such as `created_key` makes; None when it is no such text."""
+    match = _PLACE.fullmatch(place)
+    try:
+        return clock.from_iso(match[1]) if match else None
+    except ValueError:
+        return None
+
+
 def list_shard(task_id: str, shards: int) -> str:
     """The listing partition of a task, the same for every submission of its ID."""
     return str(int.from_bytes(hashlib.sha256(task_id.encode()).digest()[:4]) % shards)
@@ -464,13 +506,15 @@ class Cancellation(StrEnum):
 
     CANCEL = "cancel"  #: take the task out before it starts, or starts again
     NOTHING = "nothing"  #: it is cancelled already
-    REFUSE = "refuse"  #: it runs, or has ended
+    REFUSE = "refuse"  #: a worker has it, or it has ended
 
 
-def judge_cancellation(task: Task) -> Cancellation:
+def judge_cancellation(task: Task, now: int) -> Cancellation:
     """What an explicit cancellation of this task does."""
     match task.status:
         case Status.PENDING | Status.RETRYING:
+            return Cancellation.CANCEL
+        case Status.PROCESSING if not task.lease_is_live(now):
             return Cancellation.CANCEL
         case Status.CANCELLED:
             return Cancellation.NOTHING
@@ -482,13 +526,15 @@ class Restart(StrEnum):
     """What an explicit retry does."""
 
     RESTART = "restart"  #: start a new run
-    RESEND = "resend"  #: the new run waits for its first claim: send its message again
+    RESEND = "resend"  #: a new run that waits for its first claim, or a task that is overdue: send its message again
     REFUSE = "refuse"  #: the task has not failed
 
 
-def judge_restart(task: Task) -> Restart:
+def judge_restart(task: Task, now: int) -> Restart:
     """What an explicit retry of this task does."""
     if task.status is Status.FAILED:
         return Restart.RESTART
     waits_for_its_first_claim = task.status is Status.PENDING and task.attempts == 0
-    return Restart.RESEND if waits_for_its_first_claim and task.run > 1 else Restart.REFUSE
+    if (waits_for_its_first_claim and task.run > 1) or task.is_overdue(now):
+        return Restart.RESEND
+    return Restart.REFUSE

@@ -141,6 +141,7 @@ class TaskProcesses:
             "run": task.run,
             "attempt": task.attempts,
             "correlationId": task.correlation_id,
+            "createdAt": task.created_at,
             "kind": data.kind,
             "data": data.text,
             "secrets": dict(secrets),

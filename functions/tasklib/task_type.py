@@ -13,9 +13,10 @@ A function gets the task's data and the `Attempt`, and returns what JSON can hol
 dataclass that it states as its payload (`tasklib.payload` has the rules); without one, it is the `answer` string or the
 `payload` object as it came. Any exception fails the attempt; `PermanentError` fails the task at once; `RetryLaterError`
 says when to try again. An attempt can be repeated after a crash even though it did its work, so the work has to be
-idempotent: task ID and run tell one execution from another.
+idempotent: `attempt.idempotency_key` is the same in all attempts of a run, and in nothing else.
 """
 
+import hashlib
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
@@ -50,7 +51,7 @@ class Attempt(NamedTuple):
     """Which execution this is: `number` counts the attempts of this `run` from 1.
 
     `secrets` has the values of the type's secrets by the names that it gave them; those that the stack does not
-    configure are absent.
+    configure are absent. `created_at` is when the task was accepted, in ISO 8601.
     """
 
     task_id: str
@@ -58,6 +59,16 @@ class Attempt(NamedTuple):
     number: int
     correlation_id: str
     secrets: Mapping[str, str] = _NOTHING
+    created_at: str = ""
+
+    @property
+    def idempotency_key(self) -> str:
+        """32 hexadecimal digits that name this run of this task, for what is to happen once in all of its attempts.
+
+        Another task that gets the same ID, after this one has expired, has other keys.
+        """
+        name = f"{self.task_id}\n{self.created_at}\n{self.run}"
+        return hashlib.sha256(name.encode()).hexdigest()[:32]
 
     def __repr__(self) -> str:
         return f"Attempt({self.task_id!r}, run={self.run}, number={self.number})"

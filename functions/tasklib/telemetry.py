@@ -80,6 +80,7 @@ class Metric(StrEnum):
         "DeadLetters"  #: dead letters reported; alarms stand on it, so it is also there without its type
     )
     DEAD_LETTERS_PARKED = "DeadLettersParked"  #: times that a letter nobody could handle was put aside
+    DAMAGED_RECORDS = "DamagedRecords"  #: times that a record was met that cannot be read
 
     @property
     def unit(self) -> MetricUnit:
@@ -91,7 +92,7 @@ class Metric(StrEnum):
 _POINTS = 99
 
 #: The metrics that exist for all types together as well.
-_OVER_ALL_TYPES = frozenset({Metric.DEAD_LETTERS, Metric.DEAD_LETTERS_PARKED})
+_OVER_ALL_TYPES = frozenset({Metric.DEAD_LETTERS, Metric.DEAD_LETTERS_PARKED, Metric.DAMAGED_RECORDS})
 
 
 class Measurements:

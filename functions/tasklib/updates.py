@@ -4,7 +4,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from tasklib.record import to_task
+from tasklib.damage import read_task
+from tasklib.record import DamagedRecordError
 from tasklib.telemetry import logger
 
 #: Bytes of a frame, at most: the gateway counts, and bills, messages in pieces of this size.
@@ -24,14 +25,16 @@ def newest(records: Iterable[Mapping[str, Any]]) -> list[Update]:
     """Updates of the tasks of stream records with new images, each in its newest state, in the order of their last
     change.
 
-    A record that cannot be read is logged and left out: it would be no better the next time, and must not keep back
+    A record that cannot be read is reported and left out: it would be no better the next time, and must not keep back
     those that follow.
     """
     updates: dict[str, Update] = {}
     for record in records:
         try:
-            task = to_task(record["dynamodb"]["NewImage"])
+            task = read_task(record["dynamodb"]["NewImage"])
             text = json.dumps(task.update(), separators=(",", ":"), ensure_ascii=False).encode()
+        except DamagedRecordError:
+            continue  # it is reported
         except Exception:  # noqa: BLE001 - logged whole
             logger.exception("a stream record cannot be read", extra={"eventId": record.get("eventID")})
             continue

@@ -15,7 +15,6 @@ import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from itertools import compress
 from queue import Empty, SimpleQueue
 from typing import Final, NamedTuple, Self, TypeVar
@@ -205,7 +204,9 @@ class _Batch:
 
         What needs no attempt is dealt with.
         """
-        records, damaged = self._read([message.task_id for _, message in parsed])
+        tasks, damaged = self._store.get_many([message.task_id for _, message in parsed], consistent=True)
+        records = {task.task_id: task for task in tasks}
+        now = clock.now()
         jobs: dict[str, tuple[Verdict, _Job]] = {}
         verdicts: list[tuple[Delivery, TaskMessage, Task | None, Decision]] = []
         twins: list[Delivery] = []
@@ -220,10 +221,7 @@ class _Batch:
                 continue
             task = records.get(message.task_id)
             terms = self._terms(task, types)
-            decision = _judge(task, message, terms.policy.max_attempts if terms else 0)
-            if decision is None:
-                self._messages.give_back([delivery])
-                continue
+            decision = judge_delivery(task, message.run, terms.policy.max_attempts if terms else 0, now)
             if task and terms and decision.verdict in (Verdict.CLAIM, Verdict.RECLAIM):
                 jobs[task.task_id] = decision.verdict, _Job(delivery, task, terms)
             else:
@@ -233,26 +231,6 @@ class _Batch:
         self._obey(verdicts)
         fresh = [job for verdict, job in jobs.values() if verdict is Verdict.CLAIM]
         return fresh, [job for verdict, job in jobs.values() if verdict is Verdict.RECLAIM], twins
-
-    def _read(self, task_ids: Sequence[str]) -> tuple[dict[str, Task], set[str]]:
-        """The records of these tasks, by ID, and the IDs of those whose records cannot be read."""
-        if not task_ids:
-            return {}, set()
-        try:
-            return {task.task_id: task for task in self._store.get_many(task_ids, consistent=True)}, set()
-        except aws.AWS_ERRORS:
-            raise
-        except Exception:  # noqa: BLE001 - logged whole, and its neighbours are read without it
-            if len(task_ids) == 1:
-                logger.exception("a record cannot be read", extra={"taskId": task_ids[0]})
-                return {}, {task_ids[0]}
-        records: dict[str, Task] = {}
-        damaged: set[str] = set()
-        for task_id in dict.fromkeys(task_ids):
-            found, bad = self._read([task_id])
-            records |= found
-            damaged |= bad
-        return records, damaged
 
     def _terms(self, task: Task | None, types: Mapping[str, TypeTerms]) -> _Terms | None:
         return _Terms.of(types[task.type], self._settings) if task and task.type in types else None
@@ -273,13 +251,8 @@ class _Batch:
                     logger.info("message discarded", extra=_names(task) | {"reason": decision.reason})
                     self._messages.done(delivery)
                 case Verdict.FAIL if task:
-                    try:
-                        after = task.given_up(decision.reason, keep=self._settings.retention, now=now)
-                    except Exception:  # noqa: BLE001 - logged whole, and the message goes back
-                        logger.exception("a record cannot be understood", extra=_names(task))
-                        self._messages.give_back([delivery])
-                        continue
                     hopeless.append((delivery, letter))
+                    after = task.given_up(decision.reason, keep=self._settings.retention, now=now)
                     changes.append(Change(task, after))
                 case _:
                     # Due later, or its record was written between the two looks at it.
@@ -367,11 +340,9 @@ class _Batch:
                 won.append(change)
             elif outcome.error is None:
                 message = TaskMessage.of(job.task)
-                decision = _judge(outcome.record, message, job.terms.policy.max_attempts)
-                if decision is None:
-                    self._messages.give_back([job.delivery])
-                else:
-                    refused.append((job.delivery, message, outcome.record, decision))
+                attempts = job.terms.policy.max_attempts
+                decision = judge_delivery(outcome.record, message.run, attempts, clock.now())
+                refused.append((job.delivery, message, outcome.record, decision))
             elif seen.get(job.task.task_id) == change.after and self._is_in_time(job):
                 won.append(change)
             else:
@@ -386,9 +357,10 @@ class _Batch:
         if not task_ids:
             return {}
         try:
-            return self._insist(lambda: self._read(task_ids))[0]
+            found = self._insist(lambda: self._store.get_many(task_ids, consistent=True))
         except aws.AWS_ERRORS:
             return {}
+        return {task.task_id: task for task in found.tasks}
 
     def _attempt(self, job: _Job, process: TaskProcess) -> None:
         """Runs in a thread of its own; whatever happens, the attempt ends."""
@@ -503,10 +475,7 @@ class _Batch:
             self.measured.add(after.type, end)
         # Of a later run nobody remembers when it began, and it began because somebody asked.
         if after.status is Status.COMPLETED and after.run == 1:
-            with suppress(ValueError):  # a damaged time of creation is no reason to stop
-                self.measured.add(
-                    after.type, Metric.TIME_TO_COMPLETION, after.updated_at - after.startable_at
-                )
+            self.measured.add(after.type, Metric.TIME_TO_COMPLETION, after.updated_at - after.startable_at)
 
     # -- calls that have to be answered
 
@@ -524,15 +493,6 @@ class _Batch:
 
     def _has_time_for_another_call(self, pause: float) -> bool:
         return self._deadline.remaining() >= _LAST_CALL + pause * 1000
-
-
-def _judge(task: Task | None, message: TaskMessage, max_attempts: int) -> Decision | None:
-    """As `judge_delivery`; None for a record that somebody has damaged."""
-    try:
-        return judge_delivery(task, message.run, max_attempts, clock.now())
-    except Exception:  # noqa: BLE001 - logged whole
-        logger.exception("a record cannot be understood", extra={"taskId": message.task_id})
-        return None
 
 
 def _new_claim_id() -> str:

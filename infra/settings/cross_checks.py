@@ -15,6 +15,8 @@ _MAX_BATCH_WITHOUT_WINDOW = 10
 _SIDE_BY_SIDE = 10
 _START_SECONDS = 3
 _DAY_SECONDS = 24 * 60 * 60
+#: How long before a task is due its message is queued, at most.
+_QUEUED_AHEAD_SECONDS = 15 * 60
 
 
 def check(config: Reader, settings: Settings, task_types: Sequence[DeclaredTaskType]) -> None:
@@ -149,12 +151,30 @@ def _check_backoffs(
         f"backoffMaxSeconds: {longest:g}; allowed: backoffMaxSeconds x (1 + backoffJitter) + workerTimeoutSeconds "
         f"of at most {MAX_VISIBILITY_SECONDS}, it is {hidden_seconds:g}{whose}",
     )
-    waiting_days = stretch * _sum_of_backoffs(base, longest, int(retries)) / _DAY_SECONDS
+    # A worker that dies holds the task back until its message is visible again.
+    held_back = _sum_of_waits(base, longest, int(retries), stretch, queue.visibility_timeout_seconds)
+    each = settings.alarms.queue_age_seconds + worker.timeout_seconds
+    days = (_QUEUED_AHEAD_SECONDS + (int(retries) + 1) * each + held_back) / _DAY_SECONDS
     config.check(
-        ("maxRetries", "backoffBaseSeconds", "backoffMaxSeconds", "backoffJitter", "messageRetentionDays"),
-        waiting_days < queue.retention_days,
-        f"messageRetentionDays: {queue.retention_days}; allowed: more than the maxRetries backoffs of a task together, "
-        f"{waiting_days:.1f} days{whose}",
+        (
+            *(
+                "maxRetries",
+                "backoffBaseSeconds",
+                "backoffMaxSeconds",
+                "backoffJitter",
+                "messageRetentionDays",
+            ),
+            *(
+                "alarmQueueAgeSeconds",
+                "workerTimeoutSeconds",
+                "visibilityTimeoutSeconds",
+                "batchWindowSeconds",
+            ),
+        ),
+        days < queue.retention_days,
+        f"messageRetentionDays: {queue.retention_days}; allowed: more than the attempts of a task can take together, "
+        "with workerTimeoutSeconds for each, alarmQueueAgeSeconds in the queue before each and the backoffs between "
+        f"them, {days:.1f} days{whose}",
     )
     config.check(
         ("maxReceiveCount", "maxRetries"),
@@ -164,11 +184,11 @@ def _check_backoffs(
     )
 
 
-def _sum_of_backoffs(base: float, longest: float, retries: int) -> float:
-    """Seconds that a run waits between its attempts, before jitter."""
+def _sum_of_waits(base: float, longest: float, retries: int, stretch: float, least: float) -> float:
+    """Seconds that a run waits between its attempts at most: backoffs with jitter, none shorter than ``least``."""
     wait, total = base, 0.0
     for _ in range(min(retries, MAX_RECEIVES)):
         wait = min(wait, longest)
-        total += wait
+        total += max(wait * stretch, least)
         wait *= 2
     return total

@@ -148,9 +148,10 @@ class Stack:
         assert task is not None
         return task
 
-    def items(self) -> list[dict[str, Any]]:
-        """Everything in the table."""
-        return self.dynamodb.scan(TableName=self.table, ConsistentRead=True)["Items"]
+    def items(self, part: str = "") -> list[dict[str, Any]]:
+        """Everything in the table, or all items of one part."""
+        items = self.dynamodb.scan(TableName=self.table, ConsistentRead=True)["Items"]
+        return [item for item in items if part in ("", item["part"]["S"])]
 
     def deliver(self, *tasks: Task | str) -> list[Delivery]:
         """Sends messages, of tasks or with a body of one's own, and receives them as a worker would."""

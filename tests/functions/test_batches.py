@@ -65,7 +65,7 @@ def process(process_tasks: ModuleType) -> Process:
 
 def statuses(stack: Stack, task_ids: list[str]) -> Counter[tuple[Status, int, int]]:
     """How many records stand where: status, attempts and version."""
-    records = stack.store.get_many(task_ids, consistent=True)
+    records = stack.store.get_many(task_ids, consistent=True).tasks
     assert len(records) == len(task_ids)
     return Counter((record.status, record.attempts, record.version) for record in records)
 
@@ -112,7 +112,7 @@ class TestAnEvent:
         assert made["start"] <= CONCURRENCY
         assert made["connect"] <= CONCURRENCY + 1
         # Each result is the process that the task ran in.
-        assert len({task.result for task in stack.store.get_many(ids, consistent=True)}) <= CONCURRENCY
+        assert len({task.result for task in stack.store.get_many(ids, consistent=True).tasks}) <= CONCURRENCY
 
     def test_that_comes_too_late_is_given_back_in_few_calls(
         self, stack: Stack, wire: Wire, process: Process

@@ -198,8 +198,12 @@ class Model:
         self._fail(error, now, claim_id=None, not_before=None, unsent_shard=None, unsent_key=None)
 
     def cancel(self, now: int) -> None:
+        if self.status is Status.PROCESSING:
+            self.remember(CRASHED)
         self.write(
             status=Status.CANCELLED,
+            claim_id=None,
+            lease_until=None,
             not_before=None,
             unsent_shard=None,
             unsent_key=None,
@@ -284,7 +288,7 @@ class Interleavings(RuleBasedStateMachine):
         yield "give_up", lambda task: self.judge(task) is Verdict.FAIL
         yield "redrive", lambda task: self.judge_letter(task) is Verdict.FAIL
         yield "mark", lambda task: self.judge_letter(task) is Verdict.BURY
-        yield "restart", lambda task: judge_restart(task) is Restart.RESTART
+        yield "restart", lambda task: judge_restart(task, self.now) is Restart.RESTART
         yield "cancel", lambda _: True
         yield "sweep", lambda task: task.unsent_key is not None
         yield "send_again", lambda task: any(sent.change.before == task for sent in self.sent)
@@ -393,7 +397,9 @@ class Interleavings(RuleBasedStateMachine):
 
     def sweep(self, view: Task, _: st.DataObject) -> str:
         """The message of a restarted task was sent again."""
-        noted = partial(Model.write, unsent_key=created_key(self.task_id, self.now))
+        # Once it has waited for longer than two minutes, twice as long, or a day.
+        pause = min(self.now - view.updated_at, clock.DAY) - 120_000
+        noted = partial(Model.write, unsent_key=created_key(self.task_id, self.now + max(0, pause)))
         self.write(view, view.sent_again(self.now), noted)
         return "sweep"
 
@@ -404,7 +410,7 @@ class Interleavings(RuleBasedStateMachine):
             and one.task.version <= view.version
             for one in self.attempts
         )
-        match judge_cancellation(view):
+        match judge_cancellation(view, self.now):
             case Cancellation.CANCEL:
                 if self.is_current(view):
                     assert not self.running()

@@ -702,7 +702,7 @@ class TestAQueueThatHangs:
         def until_the_others_are_settled() -> None:
             end = time.monotonic() + 3
             while not settled and time.monotonic() < end:
-                records = stack.store.get_many(ids, consistent=True)
+                records = stack.store.get_many(ids, consistent=True).tasks
                 settled.extend([True] * all(record.status is Status.COMPLETED for record in records))
 
         wire.meanwhile("ChangeMessageVisibilityBatch", "late0", until_the_others_are_settled)

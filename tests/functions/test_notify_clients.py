@@ -233,7 +233,7 @@ def test_a_record_that_cannot_be_read_keeps_nothing_back(
     assert notify(*states("b", Status.PENDING), broken, *states("c", Status.PENDING)) == []
     assert gateway.updates("all") == [[("b", "PENDING", 1), ("c", "PENDING", 1)]]
     (line,) = caplog.records
-    assert (line.getMessage(), vars(line)["eventId"]) == ("a stream record cannot be read", "event-1")
+    assert (line.getMessage(), vars(line)["taskId"]) == ("a record cannot be read", "a")
 
 
 def test_without_the_table_of_connections_the_whole_batch_is_to_come_again(

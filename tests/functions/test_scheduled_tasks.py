@@ -291,10 +291,10 @@ def test_a_scheduled_task_that_is_cancelled_leaves_the_list_of_the_sweep(
 
 @pytest.mark.parametrize("status", [Status.PROCESSING, Status.COMPLETED, Status.FAILED])
 def test_a_task_that_has_started_is_not_cancelled(stack: Stack, cancel: Call, status: Status) -> None:
-    task = stack.submit("t", status=status, attempts=1)
+    task = stack.submit("t", status=status, attempts=1, lease_until=clock.now() + 60_000)
     answer, problem = cancel(taskId="t")
     assert answer == 409
-    assert problem["detail"] == f"Task t is {status}; only one that has not started can be cancelled."
+    assert problem["detail"] == f"Task t is {status}; only one that no worker has can be cancelled."
     assert (stack.record("t").status, stack.record("t").version) == (status, task.version)
 
 

@@ -282,11 +282,11 @@ class TestTheListing:
         for n in range(120):
             stack.submit(f"t{n}")
         ids = [f"t{n}" for n in range(119, -1, -1)]
-        assert [task.task_id for task in stack.store.get_many([*ids, "nobody"], consistent=True)] == ids
+        assert [task.task_id for task in stack.store.get_many([*ids, "nobody"], consistent=True).tasks] == ids
 
     def test_asks_again_for_records_that_dynamodb_has_left_out(self, stack: Stack, wire: Wire) -> None:
         ids = stack.submit_many("echo", [f"t{n}" for n in range(5)])
         wire.postpone('"t1"', times=2)
         wire.postpone('"t3"')
-        assert [task.task_id for task in stack.store.get_many(ids, consistent=True)] == ids
+        assert [task.task_id for task in stack.store.get_many(ids, consistent=True).tasks] == ids
         assert wire.calls()["BatchGetItem"] == 3

@@ -181,7 +181,7 @@ class TestABatch:
         assert [result["task"]["taskId"] for result in results] == ids
         assert [result["task"]["answer"] for result in results] == [str(number) for number in range(count)]
         assert wire.calls() == calls
-        assert [task.task_id for task in stack.store.get_many(ids, consistent=True)] == ids
+        assert [task.task_id for task in stack.store.get_many(ids, consistent=True).tasks] == ids
         assert queued(stack) == sorted(ids)
 
     @pytest.mark.parametrize("of_the_call", [True, False])

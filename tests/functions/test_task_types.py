@@ -42,7 +42,8 @@ def run(name: str, data: Any, **job: Any) -> dict[str, Any]:
     """An attempt of a registered type, as a task process runs it."""
     kind = "answer" if isinstance(data, str) else "payload"
     text = data if isinstance(data, str) else json.dumps(data)
-    fields = {"taskId": "t", "run": 1, "attempt": 1, "correlationId": "c", "kind": kind, "data": text}
+    fields = {"taskId": "t", "run": 1, "attempt": 1, "correlationId": "c", "createdAt": ""}
+    fields |= {"kind": kind, "data": text}
     return execution.run(fields | job, REGISTRY[name].function)
 
 

@@ -26,7 +26,8 @@ FUNCTION, POLICY = "lambda/function:Function", "iam/rolePolicy:RolePolicy"
 TOPIC_ARN = "arn:aws:sns:eu-north-1:123456789012:tasks-{}-alarms"
 
 ALWAYS = {
-    *("dead-letters", "dead-letters-parked", "task-queue-age", "worker-errors", "worker-throttles"),
+    *("dead-letters", "dead-letters-parked", "damaged-records"),
+    *("task-queue-age", "worker-errors", "worker-throttles"),
     *("api-errors", "api-latency", "updates-late", "updates-untold"),
     *("sweep-errors", "sweep-stopped", "monitor-errors"),
 }
@@ -84,7 +85,8 @@ def test_alarms_look_at_metrics_that_exist(program: Program, stack: str) -> None
         if alarm["namespace"] == ours:
             # Compared with what the functions write in tests/e2e/test_alarms.py.
             assert where == (ours, ())
-            assert alarm["metricName"] in (metrics.DEAD_LETTERS, metrics.DEAD_LETTERS_PARKED), name
+            over_all_types = (metrics.DEAD_LETTERS, metrics.DEAD_LETTERS_PARKED, metrics.DAMAGED_RECORDS)
+            assert alarm["metricName"] in over_all_types, name
         else:
             assert alarm["metricName"] in AWS_METRICS[where], name
 
@@ -99,6 +101,7 @@ def test_alarms_look_at_what_they_are_named_for(program: Program, stack: str) ->
     assert seen == {
         "dead-letters": ("DeadLetters",),
         "dead-letters-parked": ("DeadLettersParked",),
+        "damaged-records": ("DamagedRecords",),
         "task-queue-age": (f"{start}task-queue", "ApproximateAgeOfOldestMessage"),
         "worker-errors": (f"{start}process-tasks", "Errors"),
         "worker-throttles": (f"{start}process-tasks", "Throttles"),
@@ -216,7 +219,7 @@ def test_the_dashboard_shows_metrics_that_exist(program: Program, stack: str) ->
                     f"tasks-{stack}-"
                 )
                 assert options["stat"] in ("Sum", "Maximum", "p99")
-    assert searched == ours - {metrics.DEAD_LETTERS_PARKED}
+    assert searched == ours - {metrics.DEAD_LETTERS_PARKED, metrics.DAMAGED_RECORDS}
 
 
 def test_the_dashboard_fits_the_grid_and_shows_every_alarm(program: Program) -> None:

@@ -510,10 +510,24 @@ def test_the_safety_net_must_be_wide_enough_for_the_retries() -> None:
 
 def test_all_backoffs_must_fit_into_the_retention() -> None:
     # 2 + 4 + ... + 512 and 91 times 900 s, plus 10 %.
-    assert problems({"maxRetries": "100", "maxReceiveCount": "202", "messageRetentionDays": "1"}) == [
-        "messageRetentionDays: 1; allowed: more than the maxRetries backoffs of a task together, 1.1 days"
+    wanted = {"maxRetries": "100", "maxReceiveCount": "202", "alarmQueueAgeSeconds": "60"}
+    assert problems(wanted | {"messageRetentionDays": "1"}) == [
+        "messageRetentionDays: 1; allowed: more than the attempts of a task can take together, with "
+        "workerTimeoutSeconds for each, alarmQueueAgeSeconds in the queue before each and the backoffs between them, "
+        "1.2 days"
     ]
-    load({"maxRetries": "100", "maxReceiveCount": "202", "messageRetentionDays": "2"})
+    load(wanted | {"messageRetentionDays": "2"})
+    # What a task waits for a worker counts as well, before each attempt.
+    assert problems({"messageRetentionDays": "1", "alarmQueueAgeSeconds": "28800"}) == [
+        "messageRetentionDays: 1; allowed: more than the attempts of a task can take together, with "
+        "workerTimeoutSeconds for each, alarmQueueAgeSeconds in the queue before each and the backoffs between them, "
+        "1.0 days"
+    ]
+    load({"messageRetentionDays": "1", "alarmQueueAgeSeconds": "28000"})
+    # A worker that dies holds the task back until its message is visible again, which can be longer than a backoff.
+    slow = {"visibilityTimeoutSeconds": "43200", "messageRetentionDays": "1"}
+    assert len(problems(slow)) == 1
+    load(slow | {"messageRetentionDays": "2"})
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,9 @@ def attempt(
     value, problems = WEBHOOK.parse(document)
     assert (value is not None, problems) == (True, [])
     secrets = {} if secret is None else {"signing": secret}
-    job = {"taskId": task_id, "run": run, "attempt": 1, "correlationId": "c", "kind": "payload"}
-    return execution.run(job | {"data": json.dumps(document), "secrets": secrets}, WEBHOOK.function)
+    job = {"taskId": task_id, "run": run, "attempt": 1, "correlationId": "c", "createdAt": ""}
+    data = {"kind": "payload", "data": json.dumps(document), "secrets": secrets}
+    return execution.run(job | data, WEBHOOK.function)
 
 
 def delivered(url: str, **payload: Any) -> dict[str, Any]:
