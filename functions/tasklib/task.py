@@ -32,9 +32,9 @@ QUEUED_AHEAD = 15 * 60_000
 OVERDUE = 15 * 60_000
 
 #: The shortest and the longest time, in milliseconds, between two messages that the sweep sends for a task that waits.
-#: A message lives for a day at least, so there is always one.
+#: A message lives for a day at least, and the sweep may be some minutes late, so there is always one.
 _FIRST_PAUSE = 2 * 60_000
-_LONGEST_PAUSE = clock.DAY
+_LONGEST_PAUSE = clock.DAY - 3_600_000
 
 #: What a task ID is made of.
 TASK_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -323,7 +323,7 @@ class Task:
         """The message of a task that is listed as unsent was sent; for its client nothing has changed.
 
         One that is due later comes up again when it should have started. One that is due comes up again when it has
-        waited twice as long, or after a day: messages and writes are a dozen at first, and one a day then.
+        waited twice as long, or nearly a day later: messages and writes are a dozen at first, and one a day then.
         """
         place = self.not_before or 0
         if place <= now:

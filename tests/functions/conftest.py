@@ -150,7 +150,7 @@ class Stack:
 
     def items(self, part: str = "") -> list[dict[str, Any]]:
         """Everything in the table, or all items of one part."""
-        items = self.dynamodb.scan(TableName=self.table, ConsistentRead=True)["Items"]
+        items: list[dict[str, Any]] = self.dynamodb.scan(TableName=self.table, ConsistentRead=True)["Items"]
         return [item for item in items if part in ("", item["part"]["S"])]
 
     def deliver(self, *tasks: Task | str) -> list[Delivery]:

@@ -397,8 +397,8 @@ class Interleavings(RuleBasedStateMachine):
 
     def sweep(self, view: Task, _: st.DataObject) -> str:
         """The message of a restarted task was sent again."""
-        # Once it has waited for longer than two minutes, twice as long, or a day.
-        pause = min(self.now - view.updated_at, clock.DAY) - 120_000
+        # Once it has waited for longer than two minutes, twice as long, or 23 hours.
+        pause = min(self.now - view.updated_at, 23 * 3_600_000) - 120_000
         noted = partial(Model.write, unsent_key=created_key(self.task_id, self.now + max(0, pause)))
         self.write(view, view.sent_again(self.now), noted)
         return "sweep"

@@ -14,6 +14,7 @@ from tasklib.task import Status
 from tasklib.worker import Worker
 
 from .conftest import Stack, lambda_context
+from .wire import Wire
 
 Retry = Callable[[str], tuple[int, dict[str, Any]]]
 
@@ -88,6 +89,36 @@ def test_a_retry_whose_message_was_lost_can_be_repeated(stack: Stack, retry: Ret
     status, task = retry("t")
     assert (status, task["run"]) == (202, 2)
     assert len(stack.receive(stack.task_queue_url)) == 1
+
+
+def test_a_retry_while_the_monitor_marks_the_task_starts_a_new_run(
+    stack: Stack, wire: Wire, retry: Retry
+) -> None:
+    failed = stack.submit("t", status=Status.FAILED, attempts=3)
+    marks: list[bool] = []
+    marked = failed.dead_lettered(clock.now())
+    wire.meanwhile("GetItem", '"t"', lambda: marks.append(stack.store.change(failed, marked)))
+    status, task = retry("t")
+    assert (marks, status, task["run"]) == ([True], 202, 2)
+    assert (stack.record("t").run, stack.record("t").dead_lettered_at) == (2, None)
+
+
+@pytest.mark.parametrize(("attempts", "expected"), [(0, 202), (1, 409)])
+def test_a_retry_while_another_one_restarts_the_task_makes_one_run(
+    stack: Stack, wire: Wire, retry: Retry, attempts: int, expected: int
+) -> None:
+    failed = stack.submit("t", status=Status.FAILED, attempts=3)
+
+    def act() -> None:
+        restarted = failed.restarted(clock.now())
+        assert stack.store.change(failed, restarted)
+        if attempts:
+            now = clock.now()
+            assert stack.store.change(restarted, restarted.claimed("c", lease_until=now + 9_000, now=now))
+
+    wire.meanwhile("GetItem", '"t"', act)
+    assert retry("t")[0] == expected
+    assert (stack.record("t").run, stack.record("t").attempts) == (2, attempts)
 
 
 @pytest.mark.parametrize(

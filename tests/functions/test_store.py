@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import BotoCoreError
 from tasklib import aws, clock
-from tasklib.record import to_item
+from tasklib.record import key_of, to_item
 from tasklib.store import Change, ListIndex, Outcome, TaskStore
-from tasklib.task import Status, Task, TaskData
+from tasklib.task import Status, Task, TaskData, created_key
 
-from .conftest import Stack
+from .conftest import Stack, a_task
 from .wire import Wire
 
 LARGE = TaskData("payload", '{"text":"' + "x" * 2000 + '"}')
@@ -261,7 +261,84 @@ def test_finished_tasks_expire_when_retention_is_configured(stack: Stack) -> Non
     assert expiries == [{"N": str(now // 1000 + 7 * 86_400)}] * 2
 
 
+class TestDataThatExpires:
+    """Data in an item of its own, of tasks that are kept for a week."""
+
+    @pytest.fixture
+    def store(self, stack: Stack) -> TaskStore:
+        return TaskStore(stack.dynamodb, stack.table, retention=7 * clock.DAY)
+
+    @staticmethod
+    def expiry(stack: Stack) -> int | None:
+        """In days from now; None for never."""
+        (data,) = [item for item in stack.items() if item["part"]["S"].startswith("data#")]
+        if "expiresAt" not in data:
+            return None
+        return round((int(data["expiresAt"]["N"]) * 1000 - clock.now()) / clock.DAY)
+
+    @pytest.mark.parametrize("delays", [(300, 0), (0, 300), (300, 0, 200)])
+    def test_lives_as_long_as_any_submission_of_it_asks(
+        self, stack: Stack, store: TaskStore, delays: tuple[int, ...]
+    ) -> None:
+        task, now = a_task("t", "echo", LARGE.text), clock.now()
+        for number, delay in enumerate(delays):
+            again = replace(task, correlation_id=str(number)).put_off(now + delay * clock.DAY, now)
+            existing = store.create(again, LARGE, data_lifetime=17 * clock.DAY)
+            assert (existing is None) == (number == 0)
+        assert self.expiry(stack) == 300 + 17 + 7
+
+    def test_that_was_to_live_for_ever_does(self, stack: Stack, store: TaskStore) -> None:
+        """It was stored when finished tasks were kept for ever."""
+        task = stack.submit("t", payload=LARGE.text)
+        assert store.create(replace(task, correlation_id="again"), LARGE, data_lifetime=clock.DAY)
+        assert self.expiry(stack) is None
+
+    def test_that_was_to_expire_does_not_when_tasks_are_kept_for_ever(
+        self, stack: Stack, store: TaskStore
+    ) -> None:
+        task = a_task("t", "echo", LARGE.text)
+        assert store.create(task, LARGE, data_lifetime=clock.DAY) is None
+        assert stack.store.create(replace(task, correlation_id="again"), LARGE, data_lifetime=clock.DAY)
+        assert self.expiry(stack) is None
+
+    def test_lives_on_for_a_retry_and_for_the_longer_of_two(
+        self, stack: Stack, store: TaskStore, wire: Wire
+    ) -> None:
+        task, now = a_task("t", "echo", LARGE.text), clock.now()
+        assert store.create(task, LARGE, data_lifetime=clock.DAY) is None
+
+        def keep(days: int) -> bool:
+            return store.keep_data(task, until=now + days * clock.DAY, at_least=now + (days - 1) * clock.DAY)
+
+        wire.meanwhile("GetItem", "data#", lambda: keep(60))
+        assert keep(40)
+        assert self.expiry(stack) == 60
+
+
+def test_a_refused_submission_leaves_data_that_another_one_relies_on(stack: Stack, wire: Wire) -> None:
+    """The record that refused it expires, and the same data is submitted again, before it tidies up."""
+    taken = stack.submit("t", payload='{"a":1}')
+    refused = replace(a_task("t", "echo", LARGE.text), correlation_id="refused")
+    accepted = replace(refused, correlation_id="accepted", created_key=created_key("t", clock.now() + 1))
+
+    def act() -> None:
+        stack.dynamodb.delete_item(TableName=stack.table, Key=key_of("t", "state"))
+        assert stack.store.create(accepted, LARGE, data_lifetime=0) is None
+
+    wire.meanwhile("PutItem", '"state"', act)
+    existing = stack.store.create(refused, LARGE, data_lifetime=0)
+    assert existing
+    assert existing.content_hash == taken.content_hash
+    assert stack.store.load_data(stack.record("t")) == LARGE
+
+
 class TestTheListing:
+    @pytest.mark.parametrize("after", ["2026-01-01T00:00:00.000Z#t", "2026-01-01T00:00:00.001Z#"])
+    def test_between_places_of_which_the_second_is_not_later_is_empty(self, stack: Stack, after: str) -> None:
+        stack.submit("t", created_key="2026-01-01T00:00:00.000Z#t", list_shard="1")
+        between = stack.store.entries_between(ListIndex.ALL, 1, after, "2026-01-01T00:00:00.000Z#t", 10)
+        assert [*between] == []
+
     def test_is_newest_first_over_all_shards(self, stack: Stack) -> None:
         tasks = [
             stack.submit(f"t{n}", created_key=f"2026-01-01T00:00:00.{n:03d}Z#t{n}", list_shard=str(n % 3))

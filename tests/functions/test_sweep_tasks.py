@@ -103,6 +103,16 @@ def test_a_restarted_task_is_queued_again_until_a_worker_claims_it(stack: Stack,
     assert sweep() == 0
 
 
+def test_a_cursor_ahead_of_the_sweep_waits_for_it(stack: Stack, sweep: Sweep) -> None:
+    """Another sweep was further, or the sweep stays further behind than it did."""
+    stored(stack, "t", seconds_ago=130)
+    stack.submit("restarted", run=2, unsent_shard="0", unsent_key=created_key("", clock.now() - 600_000))
+    for shard in range(3):
+        stack.store.move_cursor(shard, created_key("", clock.now() + 60_000))
+    assert sweep() == 1
+    assert queued(stack) == ["restarted"]
+
+
 def strides(wire: Wire) -> list[int]:
     """The shards in the order in which the sweep's cursors moved."""
     places = [call["Key"]["part"]["S"] for call in wire.bodies("UpdateItem")]

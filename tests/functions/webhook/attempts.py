@@ -17,14 +17,19 @@ SECRET = f"whsec_{base64.b64encode(KEY).decode()}"
 
 
 def attempt(
-    url: str, secret: str | None = SECRET, task_id: str = "t", run: int = 1, **payload: Any
+    url: str,
+    secret: str | None = SECRET,
+    task_id: str = "t",
+    run: int = 1,
+    created_at: str = "2026-01-01T00:00:00.000Z",
+    **payload: Any,
 ) -> dict[str, Any]:
     """An attempt as a task process runs it."""
     document: dict[str, Any] = {"url": url, "body": {"order": 7}, "timeoutSeconds": 5} | payload
     value, problems = WEBHOOK.parse(document)
     assert (value is not None, problems) == (True, [])
     secrets = {} if secret is None else {"signing": secret}
-    job = {"taskId": task_id, "run": run, "attempt": 1, "correlationId": "c", "createdAt": ""}
+    job = {"taskId": task_id, "run": run, "attempt": 1, "correlationId": "c", "createdAt": created_at}
     data = {"kind": "payload", "data": json.dumps(document), "secrets": secrets}
     return execution.run(job | data, WEBHOOK.function)
 
