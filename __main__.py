@@ -51,6 +51,9 @@ pulumi.runtime.register_stack_transformation(tagging(config.tags))
 # What is stored and queued
 
 tasks_table = TasksTable("tasks", prefix=config.prefix, protect=config.protect_data)
+#: For queues, rules, alarms and the like, which AWS creates even if their name is taken. If another state has a stack
+#: of this name, this one would own them, and would delete them when it is destroyed. But AWS refuses its table first.
+after_table = pulumi.ResourceOptions(depends_on=[tasks_table])
 queues = TaskQueues(
     "queues",
     prefix=config.prefix,
@@ -59,6 +62,7 @@ queues = TaskQueues(
     retention_days=config.queue.retention_days,
     max_receive_count=config.queue.max_receive_count,
     protect=config.protect_data,
+    opts=after_table,
 )
 
 connections_table = ConnectionsTable("connections", prefix=config.prefix)
@@ -68,6 +72,7 @@ untold_updates = Queue(
     visibility_timeout_seconds=30,
     retention_days=1,
     protect=False,
+    opts=after_table,
 )
 
 webhook_secret = config.webhooks.secret and Secret(
@@ -312,6 +317,7 @@ Schedule(
     description="Looks for tasks that were stored and never queued",
     expression="rate(1 minute)",
     function=sweep_tasks,
+    opts=after_table,
 )
 if monitored_by_queue:
     QueueTrigger(
@@ -329,6 +335,7 @@ else:
         description="Looks for dead letters",
         expression=config.monitor.schedule,
         function=monitor_dlq,
+        opts=after_table,
     )
 
 # What watches it
@@ -359,6 +366,7 @@ Monitoring(
     ),
     limits=config.alarms,
     monitor_interval_seconds=config.monitor.interval_seconds,
+    opts=after_table,
 )
 
 pulumi.export("dashboardUrl", pulumi.Output.concat(api.url, "/"))
