@@ -84,14 +84,6 @@ webhook_secret = config.webhooks.secret and Secret(
 
 # What runs, and what it may do
 
-live_api = WebSocketApi(
-    "live-api",
-    prefix=config.prefix,
-    description="Hear of tasks as they change",
-    throttle_rate=config.api.throttle_rate,
-    throttle_burst=config.api.throttle_burst,
-)
-
 function = partial(
     Function,
     prefix=config.prefix,
@@ -233,6 +225,14 @@ track_connections = api_function(
     environment={"CONNECTIONS_TABLE": connections_table.name},
     grants=[connections_table.grant("PutItem", "DeleteItem")],
 )
+live_api = WebSocketApi(
+    "live-api",
+    prefix=config.prefix,
+    description="Hear of tasks as they change",
+    function=track_connections,
+    throttle_rate=config.api.throttle_rate,
+    throttle_burst=config.api.throttle_burst,
+)
 notify_clients = function(
     "notify-clients",
     description="Pushes the changes of tasks to the WebSocket clients that want to hear of them",
@@ -309,7 +309,6 @@ QueueTrigger(
     batch_window_seconds=config.worker.batch_window_seconds,
     max_concurrency=config.worker.max_concurrency,
 )
-live_api.answer_with(track_connections)
 StreamTrigger("notify-clients", table=tasks_table, function=notify_clients, failures=untold_updates)
 Schedule(
     "sweep-tasks",

@@ -410,8 +410,8 @@ def test_schedule_starts_the_monitor(stack: str) -> None:
     assert rule["scheduleExpression"] == "rate(5 minutes)"
     assert program.inputs(TARGET, "monitor-dlq")["rule"] == rule["name"]
     assert program.inputs(TARGET, "monitor-dlq")["arn"] == function
-    assert program.inputs(PERMISSION, "monitor-dlq") == {
-        "statementId": "schedule",
+    assert program.inputs(PERMISSION, "monitor-dlq-to-monitor-dlq") == {
+        "statementId": "monitor-dlq-to-monitor-dlq",
         "action": "lambda:InvokeFunction",
         "function": f"tasks-{stack}-monitor-dlq",
         "principal": "events.amazonaws.com",
