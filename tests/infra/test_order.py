@@ -71,7 +71,7 @@ STACKS: Sequence[tuple[str, Mapping[str, str]]] = (
     ("dev", {}),
     ("local", {}),
     ("prod", {"snapStart": "true"}),
-    ("prod", {"apiProvisionedConcurrency": "2", "workerProvisionedConcurrency": "3", "tracing": "true"}),
+    ("prod", {"apiProvisionedConcurrency": "2", "workerProvisionedConcurrency": "3"}),
     (
         "prod",
         {
@@ -79,6 +79,7 @@ STACKS: Sequence[tuple[str, Mapping[str, str]]] = (
             "webhookAllowedHosts": '["*.example.com"]',
             "alarmEmail": "on-call@example.com",
             "corsOrigins": '["https://a.example"]',
+            "tracing": "true",
         },
     ),
 )
