@@ -51,6 +51,9 @@ pulumi.runtime.register_stack_transformation(tagging(config.tags))
 # What is stored and queued
 
 tasks_table = TasksTable("tasks", prefix=config.prefix, protect=config.protect_data)
+#: For queues, rules, alarms and the like, which AWS creates even if their name is taken. If another state has a stack
+#: of this name, this one would own them, and would delete them when it is destroyed. But AWS refuses its table first.
+after_table = pulumi.ResourceOptions(depends_on=[tasks_table])
 queues = TaskQueues(
     "queues",
     prefix=config.prefix,
@@ -59,6 +62,7 @@ queues = TaskQueues(
     retention_days=config.queue.retention_days,
     max_receive_count=config.queue.max_receive_count,
     protect=config.protect_data,
+    opts=after_table,
 )
 
 connections_table = ConnectionsTable("connections", prefix=config.prefix)
@@ -68,6 +72,7 @@ untold_updates = Queue(
     visibility_timeout_seconds=30,
     retention_days=1,
     protect=False,
+    opts=after_table,
 )
 
 webhook_secret = config.webhooks.secret and Secret(
@@ -78,14 +83,6 @@ webhook_secret = config.webhooks.secret and Secret(
 )
 
 # What runs, and what it may do
-
-live_api = WebSocketApi(
-    "live-api",
-    prefix=config.prefix,
-    description="Hear of tasks as they change",
-    throttle_rate=config.api.throttle_rate,
-    throttle_burst=config.api.throttle_burst,
-)
 
 function = partial(
     Function,
@@ -230,6 +227,14 @@ track_connections = api_function(
     environment={"CONNECTIONS_TABLE": connections_table.name},
     grants=[connections_table.grant("PutItem", "DeleteItem")],
 )
+live_api = WebSocketApi(
+    "live-api",
+    prefix=config.prefix,
+    description="Hear of tasks as they change",
+    function=track_connections,
+    throttle_rate=config.api.throttle_rate,
+    throttle_burst=config.api.throttle_burst,
+)
 notify_clients = function(
     "notify-clients",
     description="Pushes the changes of tasks to the WebSocket clients that want to hear of them",
@@ -306,7 +311,6 @@ QueueTrigger(
     batch_window_seconds=config.worker.batch_window_seconds,
     max_concurrency=config.worker.max_concurrency,
 )
-live_api.answer_with(track_connections)
 StreamTrigger("notify-clients", table=tasks_table, function=notify_clients, failures=untold_updates)
 Schedule(
     "sweep-tasks",
@@ -314,6 +318,7 @@ Schedule(
     description="Looks for tasks that were stored and never queued",
     expression="rate(1 minute)",
     function=sweep_tasks,
+    opts=after_table,
 )
 if monitored_by_queue:
     QueueTrigger(
@@ -331,6 +336,7 @@ else:
         description="Looks for dead letters",
         expression=config.monitor.schedule,
         function=monitor_dlq,
+        opts=after_table,
     )
 
 # What watches it
@@ -361,6 +367,7 @@ Monitoring(
     ),
     limits=config.alarms,
     monitor_interval_seconds=config.monitor.interval_seconds,
+    opts=after_table,
 )
 
 pulumi.export("dashboardUrl", pulumi.Output.concat(api.url, "/"))

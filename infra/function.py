@@ -170,31 +170,35 @@ class Function(pulumi.ComponentResource):
         self.name = function.name
         self.log_group = log_group.name
         self._qualifier = alias.name if alias else None
+        self._target = f"{name}-{_LIVE}" if alias else name
         self.arn = (alias or function).arn
         self.invoke_arn = (alias or function).invoke_arn
         self.register_outputs({"name": self.name, "arn": self.arn})
 
     def permit(
         self,
-        name: str,
+        caller: str,
         *,
-        statement_id: str,
         principal: str,
         source_arn: pulumi.Input[str],
         opts: pulumi.ResourceOptions,
-    ) -> None:
-        """Let a service call the function.
+    ) -> aws.lambda_.Permission:
+        """Let a service call the function, or its alias.
+
+        A permission to call another target has another name. So when the target of a caller changes, Pulumi creates
+        the new permission first and deletes the old one last. What calls must depend on its permission: it then
+        changes in between, and has the right to call all the time.
 
         Args:
-            name: Logical name of the permission.
-            statement_id: Its name in the function's policy.
+            caller: Logical name of the caller.
             principal: The service, such as ``events.amazonaws.com``.
             source_arn: For what in that service.
             opts: Options of the permission.
         """
-        aws.lambda_.Permission(
+        name = f"{caller}-to-{self._target}"
+        return aws.lambda_.Permission(
             name,
-            statement_id=statement_id,
+            statement_id=name,
             action="lambda:InvokeFunction",
             function=self.name,
             qualifier=self._qualifier,

@@ -64,23 +64,12 @@ class HttpApi(pulumi.ComponentResource):
         )
         authorizer = _authorizer(name, api, tokens, child) if tokens else None
         all_routes = {**open_routes, **routes}
-        integrations = {
-            function: aws.apigatewayv2.Integration(
-                function.pulumi_resource_name,
-                api_id=api.id,
-                integration_type="AWS_PROXY",
-                integration_method="POST",
-                integration_uri=function.invoke_arn,
-                payload_format_version="2.0",
-                opts=child,
-            )
-            for function in dict.fromkeys(all_routes.values())
-        }
+        integrations = self._integrations(api, all_routes)
+        declared_routes: list[aws.apigatewayv2.Route] = []
         for route_key, function in all_routes.items():
-            route_name = re.sub(r"\W+", "-", route_key).strip("-")
             guard = None if route_key in open_routes else authorizer
-            aws.apigatewayv2.Route(
-                route_name,
+            route = aws.apigatewayv2.Route(
+                _route_name(route_key),
                 api_id=api.id,
                 route_key=route_key,
                 target=pulumi.Output.concat("integrations/", integrations[function].id),
@@ -88,15 +77,7 @@ class HttpApi(pulumi.ComponentResource):
                 authorizer_id=guard.id if guard else None,
                 opts=child,
             )
-            function.permit(
-                route_name,
-                statement_id=route_name,
-                principal="apigateway.amazonaws.com",
-                source_arn=pulumi.Output.concat(
-                    api.execution_arn, "/", _STAGE, "/", route_key.replace(" ", "", 1)
-                ),
-                opts=child,
-            )
+            declared_routes.append(route)
         aws.apigatewayv2.Stage(
             name,
             name=_STAGE,
@@ -106,11 +87,44 @@ class HttpApi(pulumi.ComponentResource):
                 "throttling_rate_limit": throttle_rate,
                 "throttling_burst_limit": throttle_burst,
             },
-            opts=child,
+            # One deployment of a complete API, instead of one for each route.
+            opts=pulumi.ResourceOptions(parent=self, depends_on=declared_routes),
         )
         self.id = api.id
         self.url = api.api_endpoint
         self.register_outputs({"url": self.url})
+
+    def _integrations(
+        self, api: aws.apigatewayv2.Api, routes: Mapping[str, Function]
+    ) -> Mapping[Function, aws.apigatewayv2.Integration]:
+        """What calls each function, and waits for the rights of its routes to do so."""
+        permissions: dict[Function, list[aws.lambda_.Permission]] = {}
+        for route_key, function in routes.items():
+            permission = function.permit(
+                _route_name(route_key),
+                principal="apigateway.amazonaws.com",
+                source_arn=pulumi.Output.concat(
+                    api.execution_arn, "/", _STAGE, "/", route_key.replace(" ", "", 1)
+                ),
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+            permissions.setdefault(function, []).append(permission)
+        return {
+            function: aws.apigatewayv2.Integration(
+                function.pulumi_resource_name,
+                api_id=api.id,
+                integration_type="AWS_PROXY",
+                integration_method="POST",
+                integration_uri=function.invoke_arn,
+                payload_format_version="2.0",
+                opts=pulumi.ResourceOptions(parent=self, depends_on=rights),
+            )
+            for function, rights in permissions.items()
+        }
+
+
+def _route_name(route_key: str) -> str:
+    return re.sub(r"\W+", "-", route_key).strip("-")
 
 
 def _authorizer(

@@ -134,13 +134,9 @@ class ConnectionsTable(pulumi.ComponentResource):
         return Grant(tuple(f"dynamodb:{action}" for action in actions), (self._table.arn,))
 
 
-def _index(name: str, *, partition: str, sort: str) -> aws.dynamodb.TableGlobalSecondaryIndexArgs:
+def _index(name: str, *, partition: str, sort: str) -> aws.dynamodb.TableGlobalSecondaryIndexArgsDict:
     """An index by time that holds keys only, since each projected attribute would be paid for again."""
-    return aws.dynamodb.TableGlobalSecondaryIndexArgs(
-        name=name,
-        key_schemas=[
-            aws.dynamodb.TableGlobalSecondaryIndexKeySchemaArgs(attribute_name=partition, key_type="HASH"),
-            aws.dynamodb.TableGlobalSecondaryIndexKeySchemaArgs(attribute_name=sort, key_type="RANGE"),
-        ],
-        projection_type="KEYS_ONLY",
-    )
+    # The provider deprecates these two keys and recommends key_schemas. But reports say that, with key_schemas, it
+    # changes indexes that nobody has changed, and rebuilds all of them when one is removed:
+    # https://github.com/hashicorp/terraform-provider-aws/issues/46513 (open), 46335 and 46601.
+    return {"name": name, "hash_key": partition, "range_key": sort, "projection_type": "KEYS_ONLY"}

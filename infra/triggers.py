@@ -142,12 +142,12 @@ class Schedule(pulumi.ComponentResource):
             schedule_expression=expression,
             opts=child,
         )
-        function.permit(
+        permission = function.permit(name, principal="events.amazonaws.com", source_arn=rule.arn, opts=child)
+        aws.cloudwatch.EventTarget(
             name,
-            statement_id="schedule",
-            principal="events.amazonaws.com",
-            source_arn=rule.arn,
-            opts=child,
+            rule=rule.name,
+            target_id=name,
+            arn=function.arn,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=permission),
         )
-        aws.cloudwatch.EventTarget(name, rule=rule.name, target_id=name, arn=function.arn, opts=child)
         self.register_outputs({})

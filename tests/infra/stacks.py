@@ -51,6 +51,22 @@ class Program:
         """What that resource is made from."""
         return self.one(type_, name)["inputs"]
 
+    def before(self, resource: Resource) -> set[str]:
+        """URNs of all that exists before a resource is created, and is deleted after it.
+
+        These are its dependencies, those of the components that it belongs to, and so on: a component is declared
+        after its dependencies, and what belongs to it after the component.
+        """
+        by_urn = {each["urn"]: each for each in self.resources}
+        found: set[str] = set()
+        ahead = [resource]
+        while ahead:
+            each = ahead.pop()
+            urns = {*each["dependencies"], each["parent"]} & by_urn.keys() - found
+            found |= urns
+            ahead += [by_urn[urn] for urn in urns]
+        return found
+
 
 @functools.cache
 def declared_config() -> Mapping[str, Mapping[str, Any]]:
