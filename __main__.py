@@ -35,6 +35,9 @@ MONITOR_TIMEOUT_SECONDS = 60
 API_TIMEOUT_SECONDS = 10
 #: A client that does not take its push costs 8 s, once and 32 of them at a time.
 NOTIFY_TIMEOUT_SECONDS = 30
+#: The gateway ends a connection after two hours. A change that is given up later than that was missed by no connection
+#: that is still there.
+GIVE_UP_UPDATES_SECONDS = 2 * 3_600 + 600
 #: How far the sweep stays behind the present: longer than a submission can take and than the index lags.
 SWEEP_BEHIND_SECONDS = 120
 #: The next sweep begins when the minute is over, and two at once would only send the same messages.
@@ -226,7 +229,7 @@ track_connections = api_function(
     description="Lets WebSocket clients in by their tickets; answers their frames: what they want to hear of",
     handler="track_connections.handler",
     environment={"CONNECTIONS_TABLE": connections_table.name},
-    grants=[connections_table.grant("PutItem", "DeleteItem")],
+    grants=[connections_table.grant("GetItem", "PutItem", "DeleteItem")],
 )
 notify_clients = function(
     "notify-clients",
@@ -305,7 +308,13 @@ QueueTrigger(
     max_concurrency=config.worker.max_concurrency,
 )
 live_api.answer_with(track_connections)
-StreamTrigger("notify-clients", table=tasks_table, function=notify_clients, failures=untold_updates)
+StreamTrigger(
+    "notify-clients",
+    table=tasks_table,
+    function=notify_clients,
+    give_up_after_seconds=GIVE_UP_UPDATES_SECONDS,
+    failures=untold_updates,
+)
 Schedule(
     "sweep-tasks",
     prefix=config.prefix,

@@ -208,7 +208,8 @@ def clients_are_let_in(stack: LocalStack, wait: Wait) -> None:
     """A client is told where to connect, and can."""
     try:
         with connected(stack) as connection:
-            assert ask(connection, action="ping") == {"pong": True}
+            # Not a ping: its answer needs another right.
+            assert ask(connection, action="unsubscribe") == {"unsubscribed": True}
     except InvalidStatus as refusal:
         raise AssertionError(str(refusal)) from None
 
@@ -217,6 +218,20 @@ def clients_subscribe(stack: LocalStack, wait: Wait) -> None:
     """A client is told that it will hear of all tasks."""
     with connected(stack) as connection:
         assert ask(connection, action="subscribe") == {"subscribed": "all"}
+
+
+def pings_tell_who_is_subscribed(stack: LocalStack, wait: Wait) -> None:
+    """A client learns from its ping that its subscription is no more, though its connection is."""
+    connections = ConnectionStore(stack.dynamodb, stack.table.replace("-tasks", "-connections"))
+    task_id = new_id()
+    with connected(stack) as connection:
+        ask(connection, action="subscribe", taskIds=[task_id])
+        assert ask(connection, action="ping") == {"pong": True, "isSubscribed": True}
+        # As notify-clients does when it can neither push to a connection nor end it.
+        for one in connections.subscriptions():
+            if one.task_ids == frozenset({task_id}):
+                connections.unsubscribe(one.connection_id)
+        assert ask(connection, action="ping") == {"pong": True, "isSubscribed": False}
 
 
 def clients_hear_of_tasks(stack: LocalStack, wait: Wait) -> None:

@@ -90,6 +90,7 @@ NEEDED: Final[Mapping[tuple[str, str, str], Scenario]] = {
     ("sweep-tasks", "sqs:SendMessage", "task-queue"): scenarios.unsent_messages_are_sent,
     ("sweep-tasks", "dynamodb:Query", f"{TASKS}/index/byUnsent"): scenarios.lost_messages_are_sent_again,
     ("sweep-tasks", "dynamodb:PartiQLUpdate", TASKS): scenarios.lost_messages_are_sent_again,
+    ("track-connections", "dynamodb:GetItem", "table/connections"): scenarios.pings_tell_who_is_subscribed,
     ("track-connections", "dynamodb:PutItem", "table/connections"): scenarios.clients_subscribe,
     ("track-connections", "dynamodb:DeleteItem", "table/connections"): scenarios.clients_are_let_in,
     ("issue-tickets", "dynamodb:PutItem", "table/connections"): scenarios.clients_are_let_in,
