@@ -35,8 +35,8 @@ MONITOR_TIMEOUT_SECONDS = 60
 API_TIMEOUT_SECONDS = 10
 #: A client that does not take its push costs 8 s, once and 32 of them at a time.
 NOTIFY_TIMEOUT_SECONDS = 30
-#: The gateway ends a connection after two hours. A change that is given up later than that was missed by no connection
-#: that is still there.
+#: The gateway ends a connection after two hours. When a change is given up later than that, every connection of its
+#: time has ended.
 GIVE_UP_UPDATES_SECONDS = 2 * 3_600 + 600
 #: How far the sweep stays behind the present: longer than a submission can take and than the index lags.
 SWEEP_BEHIND_SECONDS = 120
