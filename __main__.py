@@ -35,6 +35,9 @@ MONITOR_TIMEOUT_SECONDS = 60
 API_TIMEOUT_SECONDS = 10
 #: A client that does not take its push costs 8 s, once and 32 of them at a time.
 NOTIFY_TIMEOUT_SECONDS = 30
+#: The gateway ends a connection after two hours. When a change is given up later than that, every connection of its
+#: time has ended.
+GIVE_UP_UPDATES_SECONDS = 2 * 3_600 + 600
 #: How far the sweep stays behind the present: longer than a submission can take and than the index lags.
 SWEEP_BEHIND_SECONDS = 120
 #: The next sweep begins when the minute is over, and two at once would only send the same messages.
@@ -225,7 +228,7 @@ track_connections = api_function(
     description="Lets WebSocket clients in by their tickets; answers their frames: what they want to hear of",
     handler="track_connections.handler",
     environment={"CONNECTIONS_TABLE": connections_table.name},
-    grants=[connections_table.grant("PutItem", "DeleteItem")],
+    grants=[connections_table.grant("GetItem", "PutItem", "DeleteItem")],
 )
 live_api = WebSocketApi(
     "live-api",
@@ -311,7 +314,13 @@ QueueTrigger(
     batch_window_seconds=config.worker.batch_window_seconds,
     max_concurrency=config.worker.max_concurrency,
 )
-StreamTrigger("notify-clients", table=tasks_table, function=notify_clients, failures=untold_updates)
+StreamTrigger(
+    "notify-clients",
+    table=tasks_table,
+    function=notify_clients,
+    give_up_after_seconds=GIVE_UP_UPDATES_SECONDS,
+    failures=untold_updates,
+)
 Schedule(
     "sweep-tasks",
     prefix=config.prefix,

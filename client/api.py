@@ -212,7 +212,7 @@ class TasksClient:
         that the answer is 409.
 
         Raises:
-            StatusError: 404 when there is no such task, 409 when it has not failed or its data is gone;
+            StatusError: 404 when there is no such task, 409 when it is neither FAILED nor overdue, or its data is gone;
                 otherwise as `submit`.
             NoAnswerError: no answer; the task may have been started anew.
             BadAnswerError: the answer is not this API's.
@@ -220,7 +220,7 @@ class TasksClient:
         return await self._task("POST", f"/tasks/{quote(task_id, safe='')}/retry", task_id)
 
     async def cancel(self, task_id: str) -> Task:
-        """Cancel a task that has not started, and return it, CANCELLED; so too when it was before.
+        """Cancel a task that no worker has, and return it, CANCELLED; so too when it was before.
 
         Safe to repeat.
 

@@ -57,8 +57,14 @@ class Subscribed:
     """The answer to a subscription."""
 
 
-#: A frame from the server: updates, an answer to a subscription, the error that answers any frame; None for all else.
-Frame: TypeAlias = Updates | Subscribed | StatusError | None
+@dataclass(frozen=True, slots=True)
+class NotSubscribed:
+    """The answer to a ping of a connection that is not subscribed, or not any more."""
+
+
+#: A frame from the server: updates, an answer to a subscription or to a ping, the error that answers any frame; None
+#: for all else, a ping's answer with nothing to say among it.
+Frame: TypeAlias = Updates | Subscribed | NotSubscribed | StatusError | None
 
 
 class Channel:
@@ -182,6 +188,8 @@ def read_frame(message: str | bytes) -> Frame:
             return Updates(list(_updates(cast("list[object]", fields["updates"]))))
         case {"subscribed": _}:
             return Subscribed()
+        case {"pong": True, "isSubscribed": False}:
+            return NotSubscribed()
         case {"problem": {"status": int(status)}}:
             return from_problem(status, cast("dict[str, object]", fields["problem"]), None)
         case {"message": str(message), "connectionId": str()}:  # the gateway's: the function behind it failed

@@ -50,6 +50,12 @@ class NoAnswerError(TasksError):
         self.transient = kind not in ("name not found", "tls")
 
 
+class UnsubscribedError(TasksError):
+    """The API has removed the subscription of a connection: some updates were not sent to it."""
+
+    kind = "unsubscribed"
+
+
 class BadAnswerError(TasksError):
     """An answer came that is not one of this API's: HTML, another JSON, not HTTP at all."""
 

@@ -20,8 +20,8 @@ from itertools import islice
 from typing import Protocol, TypeAlias
 
 from client.backoff import ATTEMPTS, delays, fully_spread_delays, repeat
-from client.channel import Channel, Subscribed, Timing, Updates
-from client.errors import NoAnswerError, StatusError, TasksError, first_of
+from client.channel import Channel, NotSubscribed, Subscribed, Timing, Updates
+from client.errors import NoAnswerError, StatusError, TasksError, UnsubscribedError, first_of
 from client.task import Page, Task
 from client.update import Update
 
@@ -164,13 +164,19 @@ class Live:
                 await self._catch_up(self._unfinished())
 
     async def _receive(self, channel: Channel, answers: asyncio.Queue[Subscribed | StatusError]) -> None:
+        subscribed = False
         while True:
-            match await channel.receive():
+            frame = await channel.receive()
+            subscribed |= isinstance(frame, Subscribed)
+            match frame:
                 case Updates(updates):
                     for update in updates:
                         await self._tell(update)
                 case Subscribed() | StatusError() as answer if answers.empty():
                     answers.put_nowait(answer)
+                case NotSubscribed() if subscribed:
+                    with channel.failures():
+                        raise UnsubscribedError("the API no longer sends updates on this connection")
                 case _:
                     pass  # not for us, or an answer that nobody waits for
 

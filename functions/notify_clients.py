@@ -16,7 +16,7 @@ _gateway = Gateway(aws.websocket_connections(os.environ["CONNECTIONS_URL"]), for
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """Pushes a batch of changes; names its first record when it has to come again, since not everybody was told."""
+    """Pushes a batch of changes; names its first record when it has to come again, since some client was not told."""
     deadline = Deadline(context.get_remaining_time_in_millis())
     records = event["Records"]
     try:
@@ -30,7 +30,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
 
 
 def _from_the_first(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The batch is to come again as a whole: clients drop what they have heard before."""
+    """The answer that makes the batch come again as a whole: clients drop what they have already received."""
     return {"batchItemFailures": [{"itemIdentifier": records[0]["dynamodb"]["SequenceNumber"]}]}
 
 

@@ -51,4 +51,5 @@ def _answer(connection_id: str, body: str) -> dict[str, Any]:
             _connections.unsubscribe(connection_id)
             return {"unsubscribed": True}
         case "ping":
-            return {"pong": True}
+            # Its subscription can be gone although the client never ended it: notify-clients could not push to it.
+            return {"pong": True, "isSubscribed": _connections.is_subscribed(connection_id)}

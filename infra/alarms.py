@@ -8,7 +8,7 @@ from infra import metrics
 from infra.metrics import Metric, Watched
 from infra.settings import Alarms
 
-#: Updates that could not be told are given up when they are a minute old.
+#: An update takes less than a second. One that takes this long is held up by a batch that comes again and again.
 _STREAM_AGE_MS = 30_000
 _MINUTE = 60
 #: The longest that the periods of an alarm may be together.
@@ -115,14 +115,14 @@ def alarms(watched: Watched, limits: Alarms, monitor_interval_seconds: int | Non
         of_function("notify-clients", "IteratorAge"),
         "Maximum",
         _STREAM_AGE_MS,
-        "Live updates are late; at a minute they are given up. Tasks themselves are not touched.",
+        "Live updates are late. Read why in the log of notify-clients. Tasks themselves are not touched.",
     )
     yield Alarm(
         "updates-untold",
         of_queue(watched.untold_updates, "ApproximateNumberOfMessagesVisible"),
         "Maximum",
         1,
-        "Live updates were given up. Tasks themselves are not touched; pages show the truth when they are reloaded.",
+        "Live updates were given up after two hours of failures. Tasks themselves are not touched.",
     )
     for name, function, interval, harm in (
         ("sweep", "sweep-tasks", _MINUTE, "Scheduled tasks do not start, and lost messages stay lost."),

@@ -57,8 +57,8 @@ class QueueTrigger(pulumi.ComponentResource):
 class StreamTrigger(pulumi.ComponentResource):
     """Calls a function with the changes of the tasks table's records, in their order.
 
-    No batch holds up those that follow: one that fails is tried a few times, cut in two each time, and in the end,
-    or when it is a minute old, its place in the stream goes to a queue instead.
+    A batch that fails is cut in two and tried again, and those of its shard that follow wait for it. When it is too
+    old, its place in the stream goes to a queue instead.
     """
 
     def __init__(
@@ -67,6 +67,7 @@ class StreamTrigger(pulumi.ComponentResource):
         *,
         table: TasksTable,
         function: Function,
+        give_up_after_seconds: int,
         failures: Queue,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -77,6 +78,8 @@ class StreamTrigger(pulumi.ComponentResource):
             table: The table whose records' changes are passed on; those of other items are not.
             function: The function to call; it needs to read the stream and to send to ``failures``, and answers
                 with the first record that failed.
+            give_up_after_seconds: The age of a change from which on it is not tried again; AWS allows no less
+                than 60.
             failures: Where changes go that the function failed on.
             opts: Options of the component.
         """
@@ -102,8 +105,9 @@ class StreamTrigger(pulumi.ComponentResource):
                 ]
             },
             bisect_batch_on_function_error=True,
-            maximum_retry_attempts=3,
-            maximum_record_age_in_seconds=60,
+            # As many as there is time for: attempts that fail at once would use up any number in seconds.
+            maximum_retry_attempts=-1,
+            maximum_record_age_in_seconds=give_up_after_seconds,
             destination_config={"on_failure": {"destination_arn": failures.arn}},
             opts=pulumi.ResourceOptions(parent=self),
         )

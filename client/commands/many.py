@@ -106,7 +106,7 @@ def cancel_command(
     concurrency: Concurrency = CONCURRENCY,
     as_json: AsJson = False,
 ) -> None:
-    """Cancel tasks that have not started, for good.
+    """Cancel tasks that no worker has, for good.
 
     Prints how many are cancelled now, those included that were before, and which are not and why: a task that
     runs or has ended, or that is not there, is left alone. Transient errors are tried again and counted.

@@ -56,6 +56,8 @@ const live = {
     if (!updates || this.state === "live") clearTimeout(this.timers.frame);
     if (updates) updates.forEach(learnUpdate);
     else if (frame?.subscribed) this.subscribed();
+    // The answer to a ping: what was not pushed is read on the next connection.
+    else if (this.state === "live" && frame?.isSubscribed === false) this.lose("The server ended the subscription.");
     else if (this.state !== "live") this.refused(frame?.problem);
   },
 

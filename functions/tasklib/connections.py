@@ -59,6 +59,13 @@ class ConnectionStore:
             item["taskIds"] = {"SS": [*task_ids]}
         self._client.put_item(TableName=self._table, Item=item)
 
+    def is_subscribed(self, connection_id: str) -> bool:
+        """Whether a connection is subscribed, after every `subscribe` and `unsubscribe` that was answered before."""
+        answer = self._client.get_item(
+            TableName=self._table, Key=_key(_SUBSCRIBED, connection_id), ConsistentRead=True
+        )
+        return "Item" in answer
+
     def unsubscribe(self, connection_id: str) -> None:
         """Forget a connection, subscribed or not."""
         self._client.delete_item(TableName=self._table, Key=_key(_SUBSCRIBED, connection_id))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,16 +16,20 @@ from tasklib.telemetry import logger
 if TYPE_CHECKING:
     from mypy_boto3_apigatewaymanagementapi import ApiGatewayManagementApiClient
 
-#: Clients that are pushed to at once. One that is slow takes one place of these, and the others go on.
+#: Clients that are served at once. One that is slow takes one place of these, and the others go on.
 CONCURRENCY: Final = 32
 
-#: No client is begun with when this much, in milliseconds, is left: a push and a disconnection that get no answer
-#: take 4 s each.
-_LAST_CALL: Final = 9_000
+#: Milliseconds that letting go of a client takes: a disconnection that gets no answer takes 4 s, and the deletion of
+#: a subscription usually a hundredth of a second. It is not begun with less time left.
+_TO_LET_GO: Final = 5_000
+
+#: No frame is pushed with less than this left, in milliseconds. A push that gets no answer takes 4 s. After it there
+#: is time to let go of this client, and of the clients that were not pushed to, for which a disconnection is quick.
+_TO_PUSH: Final = 13_000
 
 
 class Gateway:
-    """Pushes frames to connections. `forget` is called for each connection that is not to be pushed to any more."""
+    """Pushes frames to connections. `forget` removes the subscription of a connection that is let go of."""
 
     def __init__(self, client: ApiGatewayManagementApiClient, forget: Callable[[str], None]) -> None:
         self._client = client
@@ -32,44 +37,56 @@ class Gateway:
         self._threads = ThreadPoolExecutor(CONCURRENCY, thread_name_prefix="push")
 
     def push(self, frames: Mapping[str, Sequence[bytes]], deadline: Deadline) -> bool:
-        """Push to each connection its frames, in their order; what befalls one is nothing to the others.
+        """Push to each connection its frames, in their order. What happens to one client does not affect the others.
 
-        A client that cannot be given all of them is forgotten and disconnected: the next batch does not wait for it,
-        and it comes back and reads what it has missed. Returns False when the time was too short for some clients:
-        the batch is to come again.
+        A client that cannot be given all of its frames, or not in time, is let go of: it is disconnected, so that it
+        connects again and reads what it missed, and its subscription is removed. Where the disconnection fails, the
+        answer to the client's next ping says that it is not subscribed. Returns False when a client was neither
+        disconnected nor unsubscribed: the batch has to come again.
         """
 
-        def push(connection_id: str) -> str:
-            return self._push(connection_id, frames[connection_id], deadline)
+        def serve(connection_id: str) -> str:
+            return self._serve(connection_id, frames[connection_id], deadline)
 
-        outcomes = Counter(self._threads.map(push, frames))
+        # In another order for each batch: if time is short, it is not always the same clients that are let go of.
+        in_any_order = random.sample([*frames], len(frames))
+        outcomes = Counter(self._threads.map(serve, in_any_order))
         if outcomes.keys() - {"reached"}:
             logger.warning("not every client was reached", extra=dict(outcomes))
-        return "late" not in outcomes
+        return "untold" not in outcomes
 
-    def _push(self, connection_id: str, frames: Sequence[bytes], deadline: Deadline) -> str:
-        if deadline.remaining() < _LAST_CALL:
-            return "late"
+    def _serve(self, connection_id: str, frames: Sequence[bytes], deadline: Deadline) -> str:
         try:
             for frame in frames:
+                if deadline.remaining() < _TO_PUSH:
+                    return self._let_go(connection_id, deadline)
                 self._client.post_to_connection(ConnectionId=connection_id, Data=frame)
         except self._client.exceptions.GoneException:
-            self._let_go(self._forget, connection_id)
+            self._succeeds(self._forget, connection_id)
             return "gone"
-        except Exception:  # noqa: BLE001 - whatever it is, it is this client's alone
-            self._let_go(self._forget, connection_id)
-            self._let_go(self._disconnect, connection_id)
-            return "disconnected"
+        except Exception:  # noqa: BLE001 - whatever it is, it concerns this client alone
+            return self._let_go(connection_id, deadline)
         return "reached"
+
+    def _let_go(self, connection_id: str, deadline: Deadline) -> str:
+        if deadline.remaining() < _TO_LET_GO:
+            return "untold"
+        disconnected = self._succeeds(self._disconnect, connection_id)
+        forgotten = self._succeeds(self._forget, connection_id)
+        if disconnected:
+            return "disconnected"
+        return "unsubscribed" if forgotten else "untold"
 
     def _disconnect(self, connection_id: str) -> None:
         with suppress(self._client.exceptions.GoneException):
             self._client.delete_connection(ConnectionId=connection_id)
 
     @staticmethod
-    def _let_go(step: Callable[[str], None], connection_id: str) -> None:
+    def _succeeds(step: Callable[[str], None], connection_id: str) -> bool:
         try:
             step(connection_id)
-        except aws.AWS_ERRORS as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it concerns this client alone
             facts = {"connectionId": connection_id, "reason": aws.reason(error)}
             logger.warning("a connection could not be let go", extra=facts)
+            return False
+        return True

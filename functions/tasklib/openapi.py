@@ -286,7 +286,7 @@ def _cancel() -> Schema:
     cancelled = _NEW | {"status": "CANCELLED", "version": 2}
     return _operation(
         "cancelTask",
-        "Cancel a task that has not started",
+        "Cancel a task that no worker has",
         {HTTPStatus.OK: _task("It is cancelled, now or before, and never runs.", cancelled)},
         ("BadRequest", "NotFound", "Conflict"),
         parameters=_OF_TASK,

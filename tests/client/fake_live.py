@@ -140,7 +140,7 @@ def answer(peer: Peer, frame: dict[str, Any]) -> None:
             peer.subscribed = True
             peer.send({"subscribed": frame.get("taskIds", "all")})
         case "ping":
-            peer.send({"pong": True})
+            peer.send({"pong": True, "isSubscribed": True})
         case _:
             peer.send({"problem": {"status": 400, "title": "Bad Request", "detail": "no such action"}})
 

@@ -255,6 +255,9 @@ JUNK: list[str | bytes] = [
     json.dumps(BAD_FRAME),
     json.dumps({"subscribed": ["x"]}),
     json.dumps({"pong": True}),
+    json.dumps({"pong": True, "isSubscribed": None}),
+    json.dumps({"pong": 1, "isSubscribed": 0}),
+    json.dumps({"isSubscribed": False}),
 ]
 
 
@@ -433,6 +436,50 @@ def test_silence_after_a_ping_ends_the_connection(api: FakeApi, live: FakeLive) 
     _, lost, _ = read(api, script, timing=Timing(ping=0.05, answer=0.3, reconnect=0.001))
     assert isinstance(lost, Disconnected)
     assert str(lost.error) == "nothing within 0.3 s of a ping"
+
+
+def test_a_connection_that_is_not_subscribed_any_more_is_replaced_and_the_gap_is_read(
+    api: FakeApi, live: FakeLive
+) -> None:
+    api.change("t", "PENDING")
+
+    async def script(reader: Reader) -> None:
+        assert await reader.told() == [("t", "PENDING")]
+        api.always["GET"] = gateway(503, "x")  # what the connection itself could read, it does not
+        api.change("t", "COMPLETED")  # pushed to nobody
+        live.replies["ping"].append(say({"pong": True, "isSubscribed": False}))
+        await reader.until(lambda: len(reader.seen(Connected)) == 2)
+        del api.always["GET"]
+        assert await reader.told() == [("t", "COMPLETED")]
+        assert live.peers[0].gone
+        (await subscriber(live, 2)).push(api.change("u", "PENDING"))
+        assert await reader.told() == [("u", "PENDING")]
+
+    _, lost, _ = read(api, script, timing=Timing(ping=0.05, reconnect=0.001))
+    assert isinstance(lost, Disconnected)
+    assert (lost.error.kind, lost.error.live_url) == ("unsubscribed", live.url)
+
+
+def test_a_ping_before_the_subscription_says_nothing(api: FakeApi, live: FakeLive) -> None:
+    live.replies["subscribe"].append(
+        say({"pong": True, "isSubscribed": False}, {"subscribed": "all"}, {"updates": [api.change("t", "x")]})
+    )
+
+    async def script(reader: Reader) -> None:
+        assert await reader.told() == [("t", "x")]
+
+    assert read(api, script) == [Connected()]
+
+
+def test_an_api_that_does_not_say_whether_it_is_subscribed_to_is_believed(
+    api: FakeApi, live: FakeLive
+) -> None:
+    live.always["ping"] = say({"pong": True})
+
+    async def script(reader: Reader) -> None:
+        await reader.until(lambda: len(live.peers) > 0 and live.peers[0].count("ping") >= 3)
+
+    assert read(api, script, timing=Timing(ping=0.02)) == [Connected()]
 
 
 def test_any_frame_answers_a_ping(api: FakeApi, live: FakeLive) -> None:

@@ -18,7 +18,7 @@ from .bad_frames import BadFrame, Then
 from .conftest import LocalStack
 from .live_client import address, ask
 
-_PONG = json.dumps({"pong": True}, separators=(",", ":"))
+_PONG = json.dumps({"pong": True, "isSubscribed": True}, separators=(",", ":"))
 
 
 class Heard(NamedTuple):

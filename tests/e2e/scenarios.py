@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -15,7 +16,7 @@ from uuid import uuid4
 from tasklib import clock
 from tasklib.connections import ConnectionStore
 from tasklib.queue import DeadLetter, TaskMessage
-from tasklib.store import TaskStore
+from tasklib.store import Recheck, TaskStore
 from tasklib.task import Status, Task, TaskData, created_key
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection
@@ -204,11 +205,27 @@ def lost_messages_are_sent_again(stack: LocalStack, wait: Wait) -> None:
     swept(stack, stored(stack, lambda task: task.put_off(due, due - 1), created=due - 1), wait)
 
 
+def dropped_messages_are_replaced(stack: LocalStack, wait: Wait) -> None:
+    """A task whose message SQS has dropped gets another one, and no more when it has ended."""
+    long_ago = clock.now() - 15 * clock.DAY
+    store = TaskStore(stack.dynamodb, stack.table)
+
+    def attempted(task: Task) -> Task:
+        return replace(task, status=Status.RETRYING, attempts=1, not_before=long_ago)
+
+    task = stored(stack, attempted, created=long_ago)
+    store.add_recheck(Recheck.at(long_ago, "0", [task.task_id]))
+    swept(stack, task, wait)
+    due = created_key("", clock.now())
+    wait(lambda: not [*store.rechecks("0", due)], "the end of the recheck")
+
+
 def clients_are_let_in(stack: LocalStack, wait: Wait) -> None:
     """A client is told where to connect, and can."""
     try:
         with connected(stack) as connection:
-            assert ask(connection, action="ping") == {"pong": True}
+            # Not a ping: its answer needs another right.
+            assert ask(connection, action="unsubscribe") == {"unsubscribed": True}
     except InvalidStatus as refusal:
         raise AssertionError(str(refusal)) from None
 
@@ -217,6 +234,20 @@ def clients_subscribe(stack: LocalStack, wait: Wait) -> None:
     """A client is told that it will hear of all tasks."""
     with connected(stack) as connection:
         assert ask(connection, action="subscribe") == {"subscribed": "all"}
+
+
+def pings_tell_who_is_subscribed(stack: LocalStack, wait: Wait) -> None:
+    """A client learns from its ping that its subscription is no more, though its connection is."""
+    connections = ConnectionStore(stack.dynamodb, stack.table.replace("-tasks", "-connections"))
+    task_id = new_id()
+    with connected(stack) as connection:
+        ask(connection, action="subscribe", taskIds=[task_id])
+        assert ask(connection, action="ping") == {"pong": True, "isSubscribed": True}
+        # As notify-clients does when it can neither push to a connection nor end it.
+        for one in connections.subscriptions():
+            if one.task_ids == frozenset({task_id}):
+                connections.unsubscribe(one.connection_id)
+        assert ask(connection, action="ping") == {"pong": True, "isSubscribed": False}
 
 
 def clients_hear_of_tasks(stack: LocalStack, wait: Wait) -> None:

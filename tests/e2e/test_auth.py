@@ -173,7 +173,7 @@ def test_a_ticket_lets_in_once(stack: LocalStack, issuer: TokenIssuer) -> None:
     url = address(stack, issuer)
     with connect(url) as connection:
         connection.send('{"action": "ping"}')
-        assert connection.recv() == '{"pong":true}'
+        assert connection.recv() == '{"pong":true,"isSubscribed":false}'
     expect_refusal(stack, url)
 
 

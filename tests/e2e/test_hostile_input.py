@@ -167,7 +167,7 @@ class Attacked:
         assert stack.http.delete("/tasks/afterwards").status_code == 409
         assert stack.http.post("/tasks/batch", json={"tasks": [{"answer": "x"}]}).status_code == 207
         with connected(stack) as connection:
-            assert ask(connection, action="ping") == {"pong": True}
+            assert ask(connection, action="ping") == {"pong": True, "isSubscribed": False}
         scenarios.reported_letters_are_deleted(stack, wait_for)
 
 

@@ -14,6 +14,7 @@ from websockets.sync.client import ClientConnection as SyncConnection
 
 from tests.waiting import PATIENCE_SECONDS, wait_for
 
+from . import scenarios
 from .conftest import LocalStack, running
 from .live_client import address, ask, connected, receive
 
@@ -67,7 +68,11 @@ def test_a_client_hears_of_the_tasks_that_it_named_and_no_other(reliable: LocalS
         reliable.finished("unheard-of")
         # What was pushed before would come before the answer.
         connection.send('{"action": "ping"}')
-        assert receive(connection) == {"pong": True}
+        assert receive(connection) == {"pong": True, "isSubscribed": False}
+
+
+def test_a_client_whose_subscription_was_removed_learns_it_from_its_ping(reliable: LocalStack) -> None:
+    scenarios.pings_tell_who_is_subscribed(reliable, wait_for)
 
 
 def test_a_bad_frame_is_answered_and_ends_nothing(reliable: LocalStack) -> None:
@@ -78,7 +83,7 @@ def test_a_bad_frame_is_answered_and_ends_nothing(reliable: LocalStack) -> None:
         for frame in (b"\xff\xfe", "[" * 100_000, '{"action": "$connect"}', '{"action": "$disconnect"}'):
             connection.send(frame)
             assert receive(connection)["problem"]["status"] == 400
-        assert ask(connection, action="ping") == {"pong": True}
+        assert ask(connection, action="ping") == {"pong": True, "isSubscribed": False}
 
 
 @pytest.mark.long

@@ -6,14 +6,14 @@ import json
 import threading
 from collections.abc import Callable, Generator
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 from unittest.mock import Mock
 
 import boto3
 import pytest
 from botocore.config import Config
 from tasklib.clock import Deadline
-from tasklib.gateway import Gateway
+from tasklib.gateway import CONCURRENCY, Gateway
 from tasklib.record import to_item
 from tasklib.task import Status, Task
 from tasklib.updates import MAX_FRAME, frames, newest
@@ -22,7 +22,7 @@ from tests.waiting import PATIENCE_SECONDS
 
 from .conftest import Stack, a_task, lambda_context
 from .websocket_gateway import WebSocketGateway
-from .wire import FOREVER, Wire
+from .wire import Wire
 
 
 @pytest.fixture
@@ -37,8 +37,8 @@ def gateway(monkeypatch: pytest.MonkeyPatch) -> Generator[WebSocketGateway]:
 def notify(gateway: WebSocketGateway, load: Callable[[str], ModuleType]) -> Callable[..., list[str]]:
     module = load("notify_clients")
 
-    def notify(*tasks: Task | dict[str, Any]) -> list[str]:
-        """Hands the function a batch; returns the sequence numbers that it says have failed."""
+    def notify(*tasks: Task | dict[str, Any], milliseconds: int = 30_000) -> list[str]:
+        """Hands the function a batch and so much time; returns the sequence numbers that it says have failed."""
         records = [
             {
                 "eventID": f"event-{place}",
@@ -50,7 +50,7 @@ def notify(gateway: WebSocketGateway, load: Callable[[str], ModuleType]) -> Call
             }
             for place, task in enumerate(tasks)
         ]
-        answer = module.handler({"Records": records}, lambda_context())
+        answer = module.handler({"Records": records}, lambda_context(milliseconds))
         return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
 
     return notify
@@ -159,21 +159,26 @@ def test_who_cannot_be_told_is_disconnected_so_that_it_comes_back_and_reads(
     )
 
 
-def test_slow_clients_delay_nobody(gateway: WebSocketGateway) -> None:
-    gateway.slow = {f"a-slow-{n:02d}" for n in range(10)}
-    quick = [f"quick-{n:02d}" for n in range(20)]
-    # More patient than the function's own, so that none of the slow ones is given up, which would make room.
-    config = Config(read_timeout=PATIENCE_SECONDS, retries={"total_max_attempts": 1}, max_pool_connections=32)
+def client_of(gateway: WebSocketGateway, read_timeout: float) -> Any:
+    """A client that waits so many seconds for an answer; the function's own waits for 3."""
     clients: Any = boto3
-    client = clients.client(
+    return clients.client(
         "apigatewaymanagementapi",
         endpoint_url=gateway.url,
         region_name="eu-west-1",
         aws_access_key_id="test",
         aws_secret_access_key="test",
-        config=config,
+        config=Config(
+            read_timeout=read_timeout, retries={"total_max_attempts": 1}, max_pool_connections=CONCURRENCY
+        ),
     )
-    push = Gateway(client, forget=Mock()).push
+
+
+def test_slow_clients_delay_nobody(gateway: WebSocketGateway) -> None:
+    gateway.slow = {f"a-slow-{n:02d}" for n in range(10)}
+    quick = [f"quick-{n:02d}" for n in range(20)]
+    # More patient than the function's own, so that none of the slow ones is given up, which would make room.
+    push = Gateway(client_of(gateway, PATIENCE_SECONDS), forget=Mock()).push
     told = threading.Thread(
         target=push, args=({key: [b"{}"] for key in [*sorted(gateway.slow), *quick]}, Deadline(900_000))
     )
@@ -200,15 +205,228 @@ def test_the_next_batch_waits_for_none_of_them(
     assert gateway.updates("quick") == [[("a", "PENDING", 1)], [("b", "PENDING", 1)]]
 
 
-def test_a_batch_comes_again_when_there_was_no_time_for_everybody(
-    stack: Stack, gateway: WebSocketGateway, notify: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+#: Something that goes wrong.
+Fault = Callable[[WebSocketGateway, Wire], None]
+
+
+class Way(NamedTuple):
+    """One way in which a change does not reach a client, and what the client learns of it.
+
+    Attributes:
+        faults: What goes wrong, in the first attempt.
+        learns: What the client learns by the first attempt.
+        later: What it learns when the batch has come again; empty when the batch does not.
+        milliseconds: Time of the first attempt.
+    """
+
+    faults: tuple[Fault, ...]
+    learns: str
+    later: str = ""
+    milliseconds: int = 30_000
+
+
+def push_is_refused(gateway: WebSocketGateway, _: Wire) -> None:
+    gateway.failing.add("client")
+
+
+def push_is_not_answered(gateway: WebSocketGateway, _: Wire) -> None:
+    gateway.slow.add("client")
+
+
+def connection_has_ended(gateway: WebSocketGateway, _: Wire) -> None:
+    gateway.gone.add("client")
+
+
+def disconnection_is_refused(gateway: WebSocketGateway, _: Wire) -> None:
+    gateway.failing_to_end.add("client")
+
+
+def subscription_stays(_: WebSocketGateway, wire: Wire) -> None:
+    wire.refuse("DeleteItem", code="InternalServerError", times=3)
+
+
+def subscriptions_cannot_be_read(_: WebSocketGateway, wire: Wire) -> None:
+    wire.refuse("Query", code="InternalServerError", times=3)
+
+
+#: Less than a push needs, and more than a disconnection needs; less than either needs.
+SHORT, TOO_SHORT = 12_500, 4_900
+
+#: What can keep a change from a client that was subscribed when its batch began.
+WAYS = (
+    Way((push_is_refused,), learns="its end"),
+    Way((push_is_not_answered,), learns="its end"),
+    Way((connection_has_ended,), learns="its end"),
+    Way((push_is_refused, disconnection_is_refused), learns="by its ping"),
+    Way((push_is_refused, subscription_stays), learns="its end"),
+    Way((connection_has_ended, subscription_stays), learns="its end"),
+    Way(
+        (push_is_refused, disconnection_is_refused, subscription_stays), learns="nothing", later="the change"
+    ),
+    Way((), learns="its end", milliseconds=SHORT),
+    Way((disconnection_is_refused,), learns="by its ping", milliseconds=SHORT),
+    Way((), learns="nothing", later="the change", milliseconds=TOO_SHORT),
+    Way((subscriptions_cannot_be_read,), learns="nothing", later="the change"),
+)
+
+
+def name_of(way: Way) -> str:
+    return "+".join([*(fault.__name__ for fault in way.faults), f"{way.milliseconds} ms"])
+
+
+def what_it_learns(
+    connection_id: str, gateway: WebSocketGateway, ping: Callable[[str], dict[str, Any]]
+) -> str:
+    """What a client with this connection knows about a change."""
+    if connection_id in gateway.frames:
+        return "the change"
+    if connection_id in (*gateway.ended, *gateway.gone):
+        return "its end"
+    return "nothing" if ping(connection_id)["isSubscribed"] else "by its ping"
+
+
+@pytest.fixture
+def ping(stack: Stack, load: Callable[[str], ModuleType]) -> Callable[[str], dict[str, Any]]:
+    module = load("track_connections")
+
+    def ping(connection_id: str) -> dict[str, Any]:
+        """What the ping of a connection is answered."""
+        context = {"eventType": "MESSAGE", "routeKey": "$default", "connectionId": connection_id}
+        event = {"requestContext": context, "body": '{"action": "ping"}'}
+        return json.loads(module.handler(event, lambda_context())["body"])
+
+    return ping
+
+
+@pytest.mark.parametrize("way", WAYS, ids=name_of)
+def test_a_client_that_a_change_does_not_reach_learns_of_it(
+    stack: Stack,
+    gateway: WebSocketGateway,
+    wire: Wire,
+    notify: Callable[..., list[str]],
+    ping: Callable[[str], dict[str, Any]],
+    way: Way,
 ) -> None:
-    stack.connections.subscribe("all", None)
-    with monkeypatch.context() as short:
-        short.setattr(Deadline, "remaining", Mock(return_value=8_999))
-        assert notify(*states("a", Status.PENDING), *states("b", Status.PENDING)) == ["100"]
-    assert gateway.frames == {}
-    assert [one.connection_id for one in stack.connections.subscriptions()] == ["all"]
+    stack.connections.subscribe("client", None)
+    for fault in way.faults:
+        fault(gateway, wire)
+    failed = notify(*states("a", Status.PENDING), *states("b", Status.PENDING), milliseconds=way.milliseconds)
+    assert what_it_learns("client", gateway, ping) == way.learns
+    assert failed == (["100"] if way.later else [])
+    if way.later:
+        gateway.failing.clear()
+        assert notify(*states("a", Status.PENDING), *states("b", Status.PENDING)) == []
+        assert what_it_learns("client", gateway, ping) == way.later
+
+
+def test_after_a_change_that_it_was_not_told_of_a_client_is_in_nobodys_way(
+    stack: Stack, gateway: WebSocketGateway, notify: Callable[..., list[str]]
+) -> None:
+    for name in ("here", "client"):
+        stack.connections.subscribe(name, None)
+    gateway.failing = gateway.failing_to_end = {"client"}
+    assert notify(*states("a", Status.PENDING)) == []
+    assert [one.connection_id for one in stack.connections.subscriptions()] == ["here"]
+    # It came back, on the same connection or on another.
+    gateway.failing = gateway.failing_to_end = set()
+    stack.connections.subscribe("client", None)
+    assert notify(*states("b", Status.PENDING)) == []
+    assert gateway.updates("here") == [[("a", "PENDING", 1)], [("b", "PENDING", 1)]]
+    assert gateway.updates("client") == [[("b", "PENDING", 1)]]
+
+
+def test_a_client_that_subscribes_after_the_subscriptions_were_read_reads_the_change(
+    stack: Stack, gateway: WebSocketGateway, wire: Wire, notify: Callable[..., list[str]]
+) -> None:
+    stack.connections.subscribe("here", None)
+    read: list[Task] = []
+
+    def subscribe_and_read() -> None:
+        stack.connections.subscribe("late", None)
+        read.append(stack.record("a"))
+
+    wire.meanwhile("Query", stack.connections_table, subscribe_and_read)
+    task = stack.submit("a", status=Status.PROCESSING, version=2)
+    assert notify(task) == []
+    assert gateway.updates("here") == [[("a", "PROCESSING", 2)]]
+    assert gateway.updates("late") == []
+    assert [(task.status, task.version) for task in read] == [(Status.PROCESSING, 2)]
+
+
+def test_a_batch_that_was_killed_in_the_middle_is_pushed_as_a_whole(
+    stack: Stack, gateway: WebSocketGateway, wire: Wire, notify: Callable[..., list[str]]
+) -> None:
+    for name in ("here", "failing"):
+        stack.connections.subscribe(name, None)
+    gateway.failing.add("failing")
+    # What is left when the function is killed after the disconnection: nobody was told that it was successful.
+    wire.refuse("DeleteItem", code="InternalServerError", times=3)
+    notify(*states("a", Status.PENDING))
+    assert gateway.ended == ["failing"]
+    assert {one.connection_id for one in stack.connections.subscriptions()} == {"here", "failing"}
+    assert notify(*states("a", Status.PENDING)) == []
+    assert gateway.updates("here") == [[("a", "PENDING", 1)]] * 2
+    assert [one.connection_id for one in stack.connections.subscriptions()] == ["here"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "learns"),
+    [
+        ("slow", {"its end"}),
+        ("slow to push to and to end", {"by its ping"}),
+        ("slow but successful", {"the change", "its end"}),
+        ("refused", {"by its ping"}),
+    ],
+)
+def test_of_many_slow_clients_each_is_told(
+    stack: Stack,
+    gateway: WebSocketGateway,
+    ping: Callable[[str], dict[str, Any]],
+    kind: str,
+    learns: set[str],
+) -> None:
+    names = [f"client-{n:03d}" for n in range(5 * CONCURRENCY)]
+    for name in names:
+        stack.connections.subscribe(name, None)
+    match kind:
+        case "slow but successful":
+            gateway.seconds = dict.fromkeys(names, 1.4)
+        case "refused":
+            gateway.failing = gateway.failing_to_end = set(names)
+        case _:
+            gateway.slow = set(names)
+            gateway.slow_to_end = set(names) if "end" in kind else set()
+    client = client_of(gateway, read_timeout=2 if kind == "slow but successful" else 0.25)
+    push = Gateway(client, stack.connections.unsubscribe).push
+    # A second in which to push. The batch comes again as long as it is said to.
+    for _ in range(4):
+        if push({one.connection_id: [b"{}"] for one in stack.connections.subscriptions()}, Deadline(14_000)):
+            break
+    assert {what_it_learns(name, gateway, ping) for name in names} == learns
+
+
+def test_when_time_is_short_it_is_not_always_the_same_clients_that_are_disconnected(
+    gateway: WebSocketGateway,
+) -> None:
+    names = [f"client-{n:03d}" for n in range(3 * CONCURRENCY)]
+    gateway.seconds = dict.fromkeys(names, 1.1)
+    push = Gateway(client_of(gateway, read_timeout=2), forget=Mock()).push
+    reached: list[set[str]] = []
+    for _ in range(2):
+        gateway.frames.clear()
+        gateway.ended.clear()
+        assert push({name: [b"{}"] for name in names}, Deadline(14_000))
+        assert sorted([*gateway.frames, *gateway.ended]) == names
+        reached.append({*gateway.frames})
+    assert reached[0] != reached[1]
+
+
+def test_a_client_that_was_pushed_a_part_when_time_ends_is_disconnected(gateway: WebSocketGateway) -> None:
+    gateway.seconds = {"client": 1.1}
+    push = Gateway(client_of(gateway, read_timeout=2), forget=Mock()).push
+    assert push({"client": [b"1", b"2"]}, Deadline(14_000))
+    assert gateway.frames == {"client": [b"1"]}
+    assert gateway.ended == ["client"]
 
 
 @pytest.mark.parametrize(
@@ -234,28 +452,6 @@ def test_a_record_that_cannot_be_read_keeps_nothing_back(
     assert gateway.updates("all") == [[("b", "PENDING", 1), ("c", "PENDING", 1)]]
     (line,) = caplog.records
     assert (line.getMessage(), vars(line)["taskId"]) == ("a record cannot be read", "a")
-
-
-def test_without_the_table_of_connections_the_whole_batch_is_to_come_again(
-    stack: Stack, wire: Wire, gateway: WebSocketGateway, notify: Callable[..., list[str]]
-) -> None:
-    stack.connections.subscribe("all", None)
-    wire.refuse("Query", code="InternalServerError", times=3)
-    assert notify(*states("a", Status.PENDING), *states("b", Status.PENDING)) == ["100"]
-    assert gateway.frames == {}
-    assert notify(*states("a", Status.PENDING)) == []
-    assert gateway.updates("all") == [[("a", "PENDING", 1)]]
-
-
-def test_a_connection_that_cannot_be_forgotten_is_found_gone_again(
-    stack: Stack, wire: Wire, gateway: WebSocketGateway, notify: Callable[..., list[str]]
-) -> None:
-    for name in ("here", "gone"):
-        stack.connections.subscribe(name, None)
-    gateway.gone.add("gone")
-    wire.refuse("DeleteItem", code="InternalServerError", times=FOREVER)
-    assert notify(*states("a", Status.PENDING)) == []
-    assert gateway.updates("here") == [[("a", "PENDING", 1)]]
 
 
 def test_frames_hold_32_kilobytes_and_every_update_once() -> None:

@@ -140,9 +140,24 @@ def test_a_client_subscribes_to_all_tasks_or_to_some_and_unsubscribes(stack: Sta
     assert subscriptions(stack) == {"c2": None}
 
 
-def test_a_ping_is_answered_and_costs_no_call(say: Say, wire: Wire) -> None:
-    assert say({"action": "ping"}) == {"pong": True}
-    assert wire.calls() == {}
+def test_a_ping_is_answered_with_whether_the_connection_is_subscribed(stack: Stack, say: Say) -> None:
+    assert say({"action": "ping"}) == {"pong": True, "isSubscribed": False}
+    say({"action": "subscribe", "taskIds": ["a"]})
+    assert say({"action": "ping"}) == {"pong": True, "isSubscribed": True}
+    assert say({"action": "ping"}, "c2") == {"pong": True, "isSubscribed": False}
+    # As notify-clients does when it cannot push.
+    stack.connections.unsubscribe("c1")
+    assert say({"action": "ping"}) == {"pong": True, "isSubscribed": False}
+    say({"action": "subscribe"})
+    say({"action": "unsubscribe"})
+    assert say({"action": "ping"}) == {"pong": True, "isSubscribed": False}
+
+
+def test_a_ping_costs_one_consistent_read(say: Say, wire: Wire) -> None:
+    say({"action": "ping"})
+    assert wire.calls() == {"GetItem": 1}
+    [call] = wire.bodies("GetItem")
+    assert call["ConsistentRead"] is True
 
 
 def test_a_connection_that_has_ended_is_forgotten(stack: Stack, say: Say) -> None:
@@ -209,7 +224,9 @@ def test_the_answer_to_a_bad_frame_fits_into_one(say: Say) -> None:
 
 
 def test_without_an_answer_of_aws_the_client_may_ask_again(stack: Stack, say: Say, wire: Wire) -> None:
-    wire.refuse("PutItem", code="InternalServerError", times=FOREVER)
-    problem = say({"action": "subscribe"})["problem"]
-    assert (problem["status"], problem["title"]) == (503, "Service Unavailable")
+    for operation in ("PutItem", "GetItem"):
+        wire.refuse(operation, code="InternalServerError", times=FOREVER)
+    for action in ("subscribe", "ping"):
+        problem = say({"action": action})["problem"]
+        assert (problem["status"], problem["title"]) == (503, "Service Unavailable")
     assert subscriptions(stack) == {}

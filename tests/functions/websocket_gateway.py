@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -15,8 +16,9 @@ from tests.waiting import PATIENCE_SECONDS, wait_for
 class WebSocketGateway:
     """Keeps what was pushed to each connection.
 
-    A connection can be `gone`, can `fail` (of which the function may end it), or be `slow`: its push is answered
-    when `let_go` is called.
+    A connection can be `gone`, can be `failing` (of which the function may end it), or be `slow`: its push is answered
+    when `let_go` is called. A push can also take some `seconds` and succeed. The end of a connection can be
+    `failing_to_end` or `slow_to_end`.
     """
 
     def __init__(self) -> None:
@@ -25,6 +27,9 @@ class WebSocketGateway:
         self.gone: set[str] = set()
         self.failing: set[str] = set()
         self.slow: set[str] = set()
+        self.seconds: dict[str, float] = {}
+        self.failing_to_end: set[str] = set()
+        self.slow_to_end: set[str] = set()
         self._let_go = threading.Event()
         self._server = _Server(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
@@ -51,7 +56,8 @@ class WebSocketGateway:
         """Take a frame; returns the HTTP status."""
         if connection_id in self.slow:
             assert self._let_go.wait(PATIENCE_SECONDS)
-        if connection_id in self.gone:
+        time.sleep(self.seconds.get(connection_id, 0))
+        if connection_id in self.gone or connection_id in self.ended:
             return 410
         if connection_id in self.failing:
             return 500
@@ -60,6 +66,12 @@ class WebSocketGateway:
 
     def end(self, connection_id: str) -> int:
         """End a connection; returns the HTTP status."""
+        if connection_id in self.slow_to_end:
+            assert self._let_go.wait(PATIENCE_SECONDS)
+        if connection_id in self.failing_to_end:
+            return 500
+        if connection_id in self.gone or connection_id in self.ended:
+            return 410
         self.ended.append(connection_id)
         return 204
 

@@ -33,7 +33,8 @@ def task(number: int, **fields: Any) -> Task:
 class MadeUpApi:
     """Answers a page from `tasks`, newest first, and speaks to it as the WebSocket API does.
 
-    `sockets` are all that were opened; an action that is in `unanswered` gets no answer. While `hold` is set, the
+    `sockets` are all that were opened; an action that is in `unanswered` gets no answer. The answer to a ping says
+    whether the API `is_subscribed` to by the connection. While `hold` is set, the
     answer to each request that has it in its method and URL is kept back, in `held`, as it was when it was asked for.
     While it `is_broken`, every answer is an error.
     """
@@ -42,6 +43,7 @@ class MadeUpApi:
         self.tasks = tasks
         self.sockets: list[WebSocketRoute] = []
         self.unanswered: set[str] = set()
+        self.is_subscribed = True
         self.hold = ""
         self.held: list[tuple[Route, str, int]] = []
         self.is_broken = False
@@ -113,8 +115,10 @@ class MadeUpApi:
     def _connect(self, socket: WebSocketRoute) -> None:
         def answer(message: str | bytes) -> None:
             action = json.loads(message)["action"]
-            if action not in self.unanswered:
-                socket.send(json.dumps({"subscribed": "all"} if action == "subscribe" else {"pong": True}))
+            if action in self.unanswered:
+                return
+            pong = {"pong": True, "isSubscribed": self.is_subscribed}
+            socket.send(json.dumps({"subscribed": "all"} if action == "subscribe" else pong))
 
         socket.on_message(answer)
         self.sockets.append(socket)

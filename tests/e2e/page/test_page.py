@@ -356,6 +356,23 @@ def test_a_connection_that_falls_silent_is_replaced(browser: Browser, reliable: 
         is_live(page)
 
 
+def test_a_connection_that_is_not_subscribed_any_more_is_replaced_and_the_gap_is_read(
+    browser: Browser, reliable: LocalStack
+) -> None:
+    with opened(browser) as page:
+        api = MadeUpApi(page, [task(1)])
+        page.clock.install()
+        page.goto(reliable.page_url)
+        is_live(page)
+        expect(status(page, "task-1")).to_have_text("Pending")
+        api.tasks = [task(1, version=3, status="COMPLETED")]  # pushed to nobody
+        api.is_subscribed = False
+        page.clock.fast_forward("01:01")
+        wait_for(lambda: page.evaluate("1") and len(api.sockets) == 2, "another connection")
+        is_live(page)
+        expect(status(page, "task-1")).to_have_text("Completed")
+
+
 def test_a_subscription_without_an_answer_is_given_up_although_updates_come(
     browser: Browser, reliable: LocalStack
 ) -> None:
