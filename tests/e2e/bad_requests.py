@@ -374,7 +374,7 @@ class _Maker:
     def _oversize(self) -> BadRequest:
         body = self._pick(
             (
-                {"answer": "x" * 5_300_000},
+                {"answer": "x" * 3_000_000},
                 {"payload": {"a": "x" * 262_144}},
                 {"answer": "\x00" * 100_000},
                 {"payload": {"seconds": 0, "a": ["x"] * 70_000}},
