@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple, Self
 
 from tasklib import aws
 from tasklib.clock import Deadline
+from tasklib.json_document import Document
 from tasklib.telemetry import logger
 from tasklib.validation import (
     FieldError,
@@ -119,7 +120,7 @@ class Request(NamedTuple):
             deadline=deadline,
         )
 
-    def json(self) -> Any:
+    def json(self) -> Document:
         """The body as JSON. Raises TooLargeError or InvalidInputError."""
         if len(self.body) > MAX_BODY:
             message = f"is {len(self.body)} bytes; at most {MAX_BODY} are allowed"

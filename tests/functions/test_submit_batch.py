@@ -221,6 +221,10 @@ class TestABatch:
             (json.dumps({"tasks": named(1), "color": "red"}), 400, ["color"]),
             (json.dumps({"tasks": [], "Tasks": named(1)}), 400, ["Tasks", "tasks"]),
             ('{"tasks": [' + "[" * 100_000, 400, ["body"]),
+            ("1e999", 400, ["body"]),
+            ('{"tasks": 1e999}', 400, ["tasks"]),
+            ('{"tasks": [{"answer": "x"}], "tasks": [{"answer": "y"}]}', 400, ["tasks"]),
+            ('{"tasks": [{"answer": "x"}], "a": {"b": 1, "b": 1}}', 400, ["a.b"]),
             (json.dumps({"tasks": [{"answer": "x" * 250_000}] * 12}), 413, ["body"]),
         ],
     )
@@ -242,6 +246,28 @@ class TestABatch:
         # And its answer is small: Lambda's own may have 6 MB.
         assert len(json.dumps(results)) < 20_000
         assert len(queued(stack)) == 12
+
+    def test_with_values_that_cannot_be_kept_is_good_for_its_other_tasks(
+        self, stack: Stack, post_body: PostBody
+    ) -> None:
+        tasks = (
+            '{"taskId": "t0", "payload": {"n": 1.5}}',
+            '{"taskId": "t1", "payload": {"n": [0, 1e999]}}',
+            '{"taskId": "t2", "taskId": "t3", "answer": "x"}',
+            "1e-999",
+            '{"taskId": "t4", "payload": {"n": {"n": 1, "n": 1}}}',
+            '{"taskId": "t5", "answer": "x"}',
+        )
+        status, answer, _ = post_body(f'{{"tasks": [{",".join(tasks)}]}}')
+        results = answer["results"]
+        assert (status, codes(results)) == (207, [202, 400, 400, 400, 400, 202])
+        assert [fields_of(result) for result in results[1:5]] == [
+            ["payload.n[1]"],
+            ["taskId"],
+            ["task"],
+            ["payload.n.n"],
+        ]
+        assert queued(stack) == ["t0", "t5"]
 
     @pytest.mark.parametrize("character", ["x", "\U0001f600", "\x01"])
     def test_of_nothing_but_errors_has_a_small_answer(self, post_body: PostBody, character: str) -> None:
