@@ -6,7 +6,9 @@ import json
 import math
 import re
 import sys
+from collections import Counter
 from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, cast
 
@@ -70,7 +72,13 @@ def parse_moment(text: str) -> datetime:
 def parse_payload(text: str) -> dict[str, Any]:
     """A JSON object: itself, from a file, or from standard input."""
     try:
-        value = json.loads(_content(text), parse_constant=_no_constant)
+        value = json.loads(
+            _content(text),
+            parse_float=_same_float,
+            parse_int=_same_integer,
+            parse_constant=_no_constant,
+            object_pairs_hook=_members,
+        )
     except OSError as error:
         raise typer.BadParameter(f"{error.filename}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
@@ -86,6 +94,29 @@ def _content(text: str) -> str | bytes:
     if text.startswith("@"):
         return Path(text[1:]).read_bytes()
     return text
+
+
+def _same_float(text: str) -> float:
+    """A number that is sent as it is written; a double may be written with 17 digits, as many programs do."""
+    value = float(text)
+    try:
+        if Decimal(text) in (Decimal(repr(value)), Decimal(f"{value:.17g}")):
+            return value
+    except InvalidOperation:
+        pass  # its exponent has a score of digits
+    raise typer.BadParameter(f"{text:.50} is a number that cannot be sent as it is; write it as a string")
+
+
+def _same_integer(text: str) -> int | float:
+    return -0.0 if text == "-0" else int(text)  # no int has that sign
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        ((name, _),) = Counter(name for name, _ in pairs).most_common(1)
+        raise typer.BadParameter(f"{name!r:.100} is there more than once")
+    return members
 
 
 def _no_constant(name: str) -> NoReturn:

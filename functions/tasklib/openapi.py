@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from tasklib.execution import MAX_RESULT
+from tasklib.http_api import MAX_BODY
 from tasklib.listing import DEFAULT_LIMIT, MAX_ENTRIES, MAX_LIMIT
 from tasklib.task import MAX_HISTORY, NO_TASK_IDS, TASK_ID, TASK_ID_WORDS, Status
 from tasklib.task_type import DEFAULT_TYPE, TaskType
@@ -296,7 +297,7 @@ def _cancel() -> Schema:
 def _retry() -> Schema:
     return _operation(
         "retryTask",
-        "Start a failed task anew",
+        "Start a new run of a failed task, or send the message of an overdue one again",
         {
             HTTPStatus.ACCEPTED: _task(
                 "A new run, with all of its attempts.", _NEW | {"run": 2, "version": 9}, location=_LOCATION
@@ -510,7 +511,7 @@ _PROBLEMS: Final[Mapping[str, tuple[HTTPStatus, str, str | None]]] = {
     ),
     "TooLarge": (
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        "The request or a task's data is too large.",
+        f"The body is over {MAX_BODY} bytes, or a task's data over {MAX_DATA} bytes of JSON.",
         "answer: is 300000 bytes of JSON; at most 262144 are allowed",
     ),
     "TooManyRequests": (

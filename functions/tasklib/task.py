@@ -9,6 +9,7 @@ import json
 import re
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple, Self
 
@@ -105,10 +106,11 @@ class TaskData(NamedTuple):
     def content_hash(self, task_type: str) -> str:
         """128 bits over type and data: two submissions with the same hash have the same content.
 
-        Key order and white space of a payload do not count.
+        Key order and white space of a payload do not count, and equal numbers are the same: 1, 1.0 and 10e-1.
         """
+        value = self.text if self.kind == "answer" else json.loads(self.text, parse_float=_canonical_number)
         canonical = json.dumps(
-            [task_type, self.kind, self.value], sort_keys=True, separators=(",", ":"), ensure_ascii=False
+            [task_type, self.kind, value], sort_keys=True, separators=(",", ":"), ensure_ascii=False
         )
         digest = hashlib.sha256(canonical.encode()).digest()
         return urlsafe_b64encode(digest[:16]).decode().rstrip("=")
@@ -405,6 +407,13 @@ class Task:
             del shown["result"]
             shown["truncated"] = True
         return shown
+
+
+def _canonical_number(text: str) -> float | int:
+    """The number that stands for all that are equal: a whole one without a point, in all of its digits."""
+    number = float(text)
+    # By its text: the double nearest to 1e23 is not the whole number 1e23.
+    return int(Decimal(text)) if number.is_integer() else number
 
 
 def _expiry(keep: int, now: int) -> int | None:

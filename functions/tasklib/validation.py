@@ -9,6 +9,7 @@ from itertools import chain
 from typing import Any, Final, Literal, NamedTuple, cast
 
 from tasklib import clock
+from tasklib.json_document import Document, NotJsonError, faults, read
 from tasklib.payload import FieldError, field_name, kind_name, shown
 from tasklib.task import NO_TASK_IDS, TASK_ID, TASK_ID_WORDS, TaskData
 from tasklib.task_type import DEFAULT_TYPE, TaskType
@@ -76,30 +77,24 @@ class Frame(NamedTuple):
     task_ids: list[str] | None = None
 
 
-def parse_json(body: bytes) -> Any:
+def parse_json(body: bytes) -> Document:
     """The body as JSON. Raises InvalidInputError."""
     try:
-        return json.loads(body, parse_constant=_refuse_constant)
-    except json.JSONDecodeError as error:
-        reason = shown(str(error))  # the decoder's own words name the place
-    except UnicodeDecodeError:
-        reason = "it is not UTF-8"
-    except RecursionError:
-        reason = "it nests too deep"
-    except ValueError:
-        reason = "it holds a number of too many digits"
-    # Words of Python about these three would tell a client nothing that it can use.
-    raise InvalidInputError(FieldError("body", f"is not JSON: {reason}"))
+        return read(body)
+    except NotJsonError as error:
+        raise InvalidInputError(FieldError("body", f"is not JSON: {error}")) from None
 
 
 def read_submission(
-    fields: Any, types: Mapping[str, TaskType], *, name: str = "body", most_errors: int = MAX_ERRORS
+    document: Document, types: Mapping[str, TaskType], *, name: str = "body", most_errors: int = MAX_ERRORS
 ) -> Submission:
     """A submission of one of the `types`, by their names, from what the client sent as `name`.
 
     Raises InvalidInputError, which tells at most so many errors, or TooLargeError.
     """
-    task = _object(fields, name)
+    # A task that is nested deeper is refused for that.
+    _refuse_unkept(document, name, MAX_DEPTH, most_errors)
+    task = _object(document.value, name)
     errors = _unknown(task, _FIELDS, "a task")
     task_id = task.get("taskId")
     if "taskId" in task and not is_task_id(task_id):
@@ -123,9 +118,10 @@ def read_submission(
     return Submission(task_id, task_type, data, run_at)
 
 
-def read_batch(fields: Any, types: Mapping[str, TaskType]) -> list[Submission | InvalidInputError]:
+def read_batch(document: Document, types: Mapping[str, TaskType]) -> list[Submission | InvalidInputError]:
     """The submissions of a batch, each by itself good or not. Raises InvalidInputError when it is no batch."""
-    batch = _object(fields, "body")
+    _refuse_unkept(document, "body", 1)  # not what is inside the tasks
+    batch = _object(document.value, "body")
     errors = _unknown(batch, ("tasks",), "a batch")
     tasks = batch.get("tasks")
     if not isinstance(tasks, list):
@@ -138,12 +134,14 @@ def read_batch(fields: Any, types: Mapping[str, TaskType]) -> list[Submission | 
         raise InvalidInputError(*errors)
     given_tasks = cast("list[Any]", tasks)
     most = max(_LEAST_ERRORS, MAX_ERRORS // len(given_tasks))
-    return [_read_one(task, types, most) for task in given_tasks]
+    return [_read_one(Document(task, document.is_kept), types, most) for task in given_tasks]
 
 
-def _read_one(fields: Any, types: Mapping[str, TaskType], most_errors: int) -> Submission | InvalidInputError:
+def _read_one(
+    document: Document, types: Mapping[str, TaskType], most_errors: int
+) -> Submission | InvalidInputError:
     try:
-        return read_submission(fields, types, name="task", most_errors=most_errors)
+        return read_submission(document, types, name="task", most_errors=most_errors)
     except InvalidInputError as error:
         # Its traceback would keep every error alive that it does not tell.
         return error.with_traceback(None)
@@ -151,7 +149,9 @@ def _read_one(fields: Any, types: Mapping[str, TaskType], most_errors: int) -> S
 
 def read_frame(text: str) -> Frame:
     """What a client asks for in a WebSocket frame. Raises InvalidInputError."""
-    fields = _object(parse_json(text.encode(errors="surrogatepass")), "body")
+    document = parse_json(text.encode(errors="surrogatepass"))
+    _refuse_unkept(document, "body", 2, _FRAME_ERRORS)
+    fields = _object(document.value, "body")
     match fields.get("action"):
         case "subscribe":
             known, action = ("action", "taskIds"), "subscribe"
@@ -209,6 +209,14 @@ def is_task_id(value: object) -> bool:
 def bad_task_id(field: str, value: object) -> FieldError:
     """What to say of a task ID that is none."""
     return FieldError(field, f"is {shown(value)}; it must be {TASK_ID_WORDS}")
+
+
+def _refuse_unkept(document: Document, name: str, deepest: int, most_errors: int = MAX_ERRORS) -> None:
+    if document.is_kept:
+        return
+    errors = faults(document.value, name, deepest=deepest, most=most_errors)
+    if errors:
+        raise InvalidInputError(*errors, most=most_errors)
 
 
 def _object(fields: Any, name: str) -> dict[str, Any]:
@@ -293,8 +301,6 @@ def _unfit(data: Any) -> str | None:
         _compact(data).encode()
     except UnicodeEncodeError:
         return "holds half of a surrogate pair, which is no character"
-    except ValueError:
-        return "holds a number that is too large"
     return None
 
 
@@ -312,7 +318,3 @@ def nesting(data: Any) -> int:
 
 def _compact(data: Any) -> str:
     return json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-
-
-def _refuse_constant(name: str) -> None:
-    raise InvalidInputError(FieldError("body", f"is not JSON: {name} is no JSON value"))

@@ -272,6 +272,13 @@ def test_a_process_shows_no_traceback(api: FakeApi) -> None:
         (["smoke", "http://h", "--payload", "[1]"], "JSON object"),
         (["smoke", "http://h", "--payload", "{"], "not JSON"),
         (["smoke", "http://h", "--payload", '{"n": NaN}'], "NaN"),
+        (["smoke", "http://h", "--payload", '{"n": 1e400}'], "1e400 is a number that cannot be sent"),
+        (["smoke", "http://h", "--payload", '{"n": 1e-400}'], "1e-400 is a number that cannot be sent"),
+        (
+            ["smoke", "http://h", "--payload", '{"n": 12345678901234567.89}'],
+            "12345678901234567.89 is a number",
+        ),
+        (["smoke", "http://h", "--payload", '{"a": {"n": 1, "n": 2}}'], "'n' is there more than once"),
         (["load", "http://h", "--concurrency", "0"], "--concurrency"),
         (["load", "http://h", "--batch", "0"], "'--batch': Input should be greater than or equal to 1"),
         (["load", "http://h", "--batch", "101"], "'--batch': Input should be less than or equal to 100"),

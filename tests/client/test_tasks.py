@@ -35,6 +35,14 @@ def test_submit_takes_a_payload_from_a_file(api: FakeApi, tmp_path: Path) -> Non
     assert api.seen[0].body["payload"] == {"ü": [1]}
 
 
+def test_submit_sends_numbers_as_they_are_written(api: FakeApi) -> None:
+    text = '{"n": [0, -0, 1, 1.0, 1e2, 0.1, 0.10000000000000001, 0e9, 1e23, 9007199254740993]}'
+    assert invoke("submit", api.url, "--payload", text)[0] == 0
+    assert json.dumps(api.seen[0].body["payload"]) == (
+        '{"n": [0, -0.0, 1, 1.0, 100.0, 0.1, 0.1, 0.0, 1e+23, 9007199254740993]}'
+    )
+
+
 def test_submit_takes_a_payload_from_standard_input(api: FakeApi) -> None:
     result = CliRunner().invoke(app, ["submit", api.url, "--payload", "-"], input='{"n": "ü"}')
     assert (result.exit_code, api.seen[0].body["payload"]) == (0, {"n": "ü"})

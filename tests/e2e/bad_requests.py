@@ -37,6 +37,7 @@ _BREAKING: Final = ("\x00", "\x01", "\x1f")
 _NO_NUMBERS: Final = (
     *("NaN", "Infinity", "-Infinity", "1e400", "-1e400", "1e999999999", "-1", "-1e-9", "31622400.1"),
     *("9" * 4000, "9" * 5000, "-" + "9" * 20_000, "true", "null", '"5"', '"NaN"', "[]", "[0]", "{}"),
+    *("1e-400", "12345.6789012345678", "0.1" + "0" * 20 + "1"),
     '"0; DROP TABLE tasks"',
 )
 _NO_TIMES: Final = (
@@ -235,10 +236,24 @@ class _Maker:
         return self._post("nested", (shape % inner).encode(), self._pick(("/tasks", "/tasks/batch")))
 
     def _duplicate_key(self) -> BadRequest:
-        """The last one counts."""
-        text = json.dumps(self._task())[:-1]
-        many = ',"taskId":"a"' * self._pick((1, 2, 500))
-        return self._post("duplicate key", f'{text}{many},"taskId":{json.dumps(self._bad_id())}}}'.encode())
+        """Each of the values would be good; the name may be written in another way."""
+        name, place = self._pick((("taskId", "a"), ("answer", "42"), ("t\\u0061skId", "a")))
+        twice = f'"{name}":"{place}"' + f',"{name}":"{place}"' * self._pick((1, 2, 500))
+        task = self._pick(
+            (
+                f'{{"answer":"x","taskId":"b",{twice}}}',
+                f'{{{twice},"answer":"x","taskId":"b"}}',
+                f'{{"payload":{{"seconds":0,"a":[[{{{twice}}}]]}}}}',
+            )
+        )
+        path, text = self._pick(
+            (
+                ("/tasks", task),
+                ("/tasks/batch", f'{{"tasks":[{task}]}}'),
+                ("/tasks/batch", f'{{"tasks":[],"tasks":[{task}]}}'),
+            )
+        )
+        return self._post("duplicate key", text.encode(), path)
 
     def _no_json(self) -> BadRequest:
         text = _text(self._task())
@@ -283,8 +298,8 @@ class _Maker:
                 (b'{"answer": "\\uZZZZ"}', b"application/json"),
                 (b'{"answer": "\\x41"}', b"application/json"),
                 (
-                    '{"answer": "x", "b": 1}'.encode(self._pick(("utf-16", "utf-32", "utf-16-be"))),
-                    b"text/plain",
+                    '{"answer": "x"}'.encode(self._pick(("utf-16", "utf-16-le", "utf-16-be", "utf-32"))),
+                    self._pick((b"text/plain", b"application/octet-stream")),
                 ),
                 (b'{"answer": "x", "b": 1}'.decode().encode("cp500"), b"application/octet-stream"),
             )
@@ -374,7 +389,7 @@ class _Maker:
     def _oversize(self) -> BadRequest:
         body = self._pick(
             (
-                {"answer": "x" * 5_300_000},
+                {"answer": "x" * 3_000_000},
                 {"payload": {"a": "x" * 262_144}},
                 {"answer": "\x00" * 100_000},
                 {"payload": {"seconds": 0, "a": ["x"] * 70_000}},

@@ -264,6 +264,22 @@ def test_content_is_compared_by_meaning() -> None:
     assert TaskData("answer", "x").content_hash("a") != TaskData("payload", '"x"').content_hash("a")
 
 
+@pytest.mark.parametrize(
+    ("data", "content_hash"),
+    [
+        (TaskData("answer", "42"), "X22_XEHydRL6vuYbL8qnlQ"),
+        (TaskData("answer", "1.0"), "Lc4EQg5NflmVsqm_kY3FuQ"),
+        (TaskData("payload", "{}"), "tFAo7gUdlZruaszVe-nbWA"),
+        (
+            TaskData("payload", '{"b":[1,-2,0.5,1e-07,true,null],"a":{"ü":"1.0","n":12345678901234567890}}'),
+            "M8sKcHE8BpGqmm274y6zgw",
+        ),
+    ],
+)
+def test_the_hash_of_a_record_that_exists_stays_what_it_is(data: TaskData, content_hash: str) -> None:
+    assert data.content_hash("simulate") == content_hash
+
+
 def test_places_in_the_list_sort_by_time_then_id() -> None:
     places = [created_key("b", NOW), created_key("a", NOW + 1), created_key("a", NOW)]
     assert sorted(places) == [created_key("a", NOW), created_key("b", NOW), created_key("a", NOW + 1)]

@@ -191,6 +191,15 @@ def test_a_frame_that_names_a_route_of_the_gateway_is_a_frame(stack: Stack, say:
         ("nonsense", "body", "is not JSON"),
         ("", "body", "is not JSON"),
         ("[" * 100_000, "body", "is not JSON: it nests too deep"),
+        ("\ud800", "body", "is not JSON: it is not UTF-8"),
+        ("1e999", "body", "is a number that would be stored as another one"),
+        ('{"action": "ping", "action": "ping"}', "action", "is there more than once"),
+        (
+            '{"action": "subscribe", "taskIds": ["a", 1e999]}',
+            "taskIds[1]",
+            "is a number that would be stored",
+        ),
+        ('{"action": [[{"a": 1, "a": 1}]]}', "action", "is an array; it must be subscribe"),
         ("[]", "body", "is an array; it must be a JSON object"),
         ("{}", "action", "is missing; it must be subscribe, unsubscribe or ping"),
         ({"action": "shout"}, "action", "is 'shout'; it must be subscribe, unsubscribe or ping"),
@@ -219,6 +228,13 @@ def test_a_bad_frame_is_answered_with_what_is_wrong(
 def test_the_answer_to_a_bad_frame_fits_into_one(say: Say) -> None:
     names = {f"{number}{chr(0x1F4A5)}": 1 for number in range(900)}
     answer = say({"action": "ping", **names})
+    assert answer["problem"]["errors"][-1]["message"] == "has 890 more errors"
+    assert len(json.dumps(answer)) < 8_000
+
+
+def test_the_answer_to_a_frame_of_repeated_names_fits_into_one(say: Say) -> None:
+    names = ",".join(f'"{number}{chr(0x1F4A5)}":1' for number in range(900))
+    answer = say(f'{{"action":"ping",{names},{names}}}')
     assert answer["problem"]["errors"][-1]["message"] == "has 890 more errors"
     assert len(json.dumps(answer)) < 8_000
 
