@@ -176,11 +176,8 @@ def test_a_message_stays_hidden_for_six_invocations(program: Program) -> None:
 def test_function_runs_what_the_package_holds(program: Program, stack: str, name: str) -> None:
     function = program.inputs(FUNCTION, name)
     module = name.replace("-", "_")
-    entry = "handler"
-    if name == "monitor-dlq":
-        entry = "on_queue" if stack == "local" else "on_schedule"
     assert function["name"] == f"tasks-{stack}-{name}"
-    assert function["handler"] == f"{module}.{entry}"
+    assert function["handler"] == f"{module}.handler"
     assert function["code"] == {"path": "build/functions.zip"}
     assert function["runtime"] == "python3.13"
     assert function["architectures"] == ["arm64"]
@@ -301,7 +298,6 @@ def test_each_role_allows_exactly_what_its_function_does(program: Program, stack
     live = ARN.format("execute-api", f"tasks-{stack}-live-api/live")
     push = {"execute-api:ManageConnections"}
     polling = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
-    called = {"sqs:ReceiveMessage", "sqs:DeleteMessage"}
     own = {
         "submit-tasks": {
             table: {"dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:PartiQLInsert"},
@@ -334,7 +330,7 @@ def test_each_role_allows_exactly_what_its_function_does(program: Program, stack
         },
         "monitor-dlq": {
             table: {"dynamodb:GetItem", "dynamodb:PartiQLUpdate"},
-            dead_letters: {"sqs:ChangeMessageVisibility"} | (polling if stack == "local" else called),
+            dead_letters: {"sqs:ChangeMessageVisibility"} | polling,
         },
         "notify-clients": {
             f"{table}/stream/2026-11-22T00:00:00.000": {
@@ -420,6 +416,34 @@ def test_schedule_starts_the_monitor(stack: str) -> None:
         "sourceArn": ARN.format("events", f"rule/{rule['name']}"),
     }
     assert "monitor-dlq" not in [source["name"] for source in program.of_type(EVENT_SOURCE)]
+
+
+def test_either_trigger_starts_the_same_monitor_with_the_same_rights() -> None:
+    """AWS changes the function first and its triggers after it: for a while both triggers call it."""
+    by_schedule, by_queue = evaluate("dev"), evaluate("dev", dlqMonitorTrigger="queue")
+    for type_ in (FUNCTION, POLICY):
+        assert by_queue.inputs(type_, "monitor-dlq") == by_schedule.inputs(type_, "monitor-dlq")
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"dlqMonitorTrigger": "queue"},
+        {"snapStart": "true"},
+        {"apiProvisionedConcurrency": "1", "workerProvisionedConcurrency": "1"},
+        {"auth": "jwt", "jwtIssuer": "https://id.example.com", "jwtAudience": "tasks"},
+        {"webhookSecret": f"whsec_{'MfKQ' * 8}"},
+        {"tracing": "true"},
+    ],
+    ids=lambda option: next(iter(option)),
+)
+def test_no_setting_changes_what_a_function_calls_or_takes_a_variable_away(option: dict[str, str]) -> None:
+    """The function and what calls it change one after the other, in either direction."""
+    before, after = evaluate("dev"), evaluate("dev", preview=False, **option)
+    for name in FUNCTIONS:
+        old, new = before.inputs(FUNCTION, name), after.inputs(FUNCTION, name)
+        assert new["handler"] == old["handler"]
+        assert old["environment"]["variables"].keys() <= new["environment"]["variables"].keys()
 
 
 def test_dead_letters_start_the_monitor_in_the_local_stack() -> None:
