@@ -147,6 +147,11 @@ def test_pushes_and_pull_requests_are_tested_as_everywhere_else() -> None:
     assert test["jobs"]["test"]["steps"][-1] == {"run": "bash .ci/run"}
 
 
+def test_the_tests_have_the_history_to_compare_with_the_release_before() -> None:
+    [checkout] = [step for step in workflow("test.yml")["jobs"]["test"]["steps"] if "uses" in step]
+    assert checkout["with"]["fetch-depth"] == 0
+
+
 def test_pulumi_runs_with_the_policy_pack_and_the_pinned_version() -> None:
     steps = load(".github/actions/pulumi/action.yml")["runs"]["steps"]
     pulumi = [step["with"] for step in steps if step.get("uses", "").startswith("pulumi/actions@")]
