@@ -288,6 +288,50 @@ def test_environment_carries_the_settings(program: Program, stack: str) -> None:
         }
 
 
+#: AWS measures a function's variables as one JSON object, and takes no more than this:
+#: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+MAX_ENVIRONMENT_BYTES = 4_096
+#: Every setting that a function's environment holds, as long as it can be.
+LONGEST = {
+    **{"maxRetries": "100", "maxReceiveCount": "1000", "failureRate": "0.12345678901234567"},
+    **{"backoffBaseSeconds": "10000", "backoffMaxSeconds": "10000", "backoffJitter": "0.12345678901234567"},
+    **{"workerTimeoutSeconds": "900", "visibilityTimeoutSeconds": "43200", "taskRetentionDays": "3650"},
+    **{"listShards": "100", "webhookSecret": f"whsec_{'MfKQ' * 8}"},
+}
+
+
+def hosts_that_take(size: int) -> str:
+    """As many hosts as fill so many bytes of an environment, with the networks that are allowed by default."""
+    free = size - len(json.dumps(json.dumps(["public"]))) - len(json.dumps(json.dumps([])))
+    count, rest = divmod(free + len(", "), 31 + len(r"\"\", "))  # the last one has no comma behind it
+    return json.dumps([*["h" * 31] * (count - 1), "h" * (31 + rest)])
+
+
+def test_the_largest_configuration_fits_into_every_environment() -> None:
+    program = evaluate("dev", preview=False, **LONGEST, webhookAllowedHosts=hosts_that_take(3_000))
+    assert program.error is None
+    for name in FUNCTIONS:
+        variables = json.dumps(
+            program.inputs(FUNCTION, name)["environment"]["variables"], separators=(",", ":")
+        )
+        longest = (
+            variables.replace("tasks-dev", "t" * 35)  # the longest prefix that the program takes
+            .replace("eu-north-1", "ap-southeast-99")
+            .replace(".amazonaws.com", ".amazonaws.com.cn")
+        )
+        assert len(longest.encode()) <= MAX_ENVIRONMENT_BYTES, name
+
+
+def test_lists_that_do_not_fit_into_an_environment_are_refused_before_anything_is_changed() -> None:
+    program = evaluate("dev", preview=False, **LONGEST, webhookAllowedHosts=hosts_that_take(3_001))
+    assert program.resources == ()
+    assert (program.error or "").splitlines() == [
+        "The configuration of stack dev is wrong:",
+        "  webhookAllowedHosts and webhookAllowedNetworks: 3001 bytes; allowed: at most 3000 together, because AWS "
+        "limits the environment of a function to 4 KB; an entry takes 6 bytes more than it is long",
+    ]
+
+
 # Rights
 
 
