@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.infra.stacks import ROOT
+from tests.infra.stacks import ROOT, evaluate
 
 GITHUB = ROOT / ".github"
 WORKFLOWS = sorted(path.name for path in (GITHUB / "workflows").glob("*.yml"))
@@ -92,6 +92,21 @@ def test_every_job_ends_and_runs_on_a_named_image() -> None:
         if "uses" not in job:
             assert job["runs-on"] == "ubuntu-24.04", place
             assert 1 <= job["timeout-minutes"] <= 90, place
+
+
+#: What an update takes without snapshots, with some to spare; and about what each snapshot takes. The provider updates
+#: the code of one function at a time, and waits for its snapshot before the next one.
+UPDATE_MINUTES, SNAPSHOT_MINUTES = 30, 3
+
+
+@pytest.mark.xdist_group("infra")
+def test_a_deployment_has_the_time_for_every_snapshot() -> None:
+    functions = evaluate("prod", snapStart="true").of_type("lambda/function:Function")
+    snapshots = sum("snapStart" in function["inputs"] for function in functions)
+    assert snapshots
+    for place, job in jobs():
+        if (inputs := runs_pulumi(job)) and inputs["command"] == "up":
+            assert job["timeout-minutes"] >= UPDATE_MINUTES + snapshots * SNAPSHOT_MINUTES, place
 
 
 def test_no_checkout_leaves_its_token_behind() -> None:
