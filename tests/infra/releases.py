@@ -13,7 +13,7 @@ from modulefinder import ModuleFinder
 from pathlib import Path
 from typing import Any
 
-from tests.infra.stacks import Program, evaluate_in
+from tests.infra.stacks import Program, evaluate_tree
 
 FUNCTION = "lambda/function:Function"
 #: A stack, and what it sets besides its own configuration.
@@ -60,7 +60,7 @@ def taken(before: Path, now: Path, settings: Sequence[Setting] = COMPARED) -> li
 
 
 def _program(root: Path, stack: str, options: Mapping[str, str]) -> Program:
-    program = evaluate_in(root, stack, **options)
+    program = evaluate_tree(root, stack, **options)
     assert program.error is None, program.error
     return program
 

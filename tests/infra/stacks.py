@@ -78,23 +78,30 @@ def config_of(stack: str, overrides: Mapping[str, str] | None = None, root: Path
 
 def evaluate(stack: str, *, preview: bool = False, **overrides: str) -> Program:
     """Evaluate the program for a stack, once for all tests that ask for the same."""
-    return _evaluate(ROOT, stack, preview, tuple(sorted(overrides.items())))
+    return _evaluate(ROOT, ROOT, stack, preview, tuple(sorted(overrides.items())))
 
 
-def evaluate_in(root: Path, stack: str, **overrides: str) -> Program:
-    """Evaluate another copy of the program for a stack, with the configuration that is beside it."""
-    return _evaluate(root, stack, False, tuple(sorted(overrides.items())))
+def evaluate_in(root: Path, stack: str) -> Program:
+    """Evaluate another copy of the program for a stack."""
+    return _evaluate(root, ROOT, stack, False, ())
+
+
+def evaluate_tree(root: Path, stack: str, **overrides: str) -> Program:
+    """Evaluate another tree of the repository for a stack, with the configuration of that tree."""
+    return _evaluate(root, root, stack, False, tuple(sorted(overrides.items())))
 
 
 @functools.cache
-def _evaluate(root: Path, stack: str, preview: bool, overrides: tuple[tuple[str, str], ...]) -> Program:
-    config = config_of(stack, dict(overrides), root)
+def _evaluate(
+    root: Path, configured: Path, stack: str, preview: bool, overrides: tuple[tuple[str, str], ...]
+) -> Program:
+    config = config_of(stack, dict(overrides), configured)
     request = {
         "stack": stack,
         "preview": preview,
         "config": config,
         # Those that the CLI would have decrypted. A secret has no default, so it cannot be declared.
-        "secrets": [key for key in config if key.removeprefix("tasks:") not in declared_config(root)],
+        "secrets": [key for key in config if key.removeprefix("tasks:") not in declared_config(configured)],
         "root": str(root),
     }
     done = subprocess.run(

@@ -823,8 +823,7 @@ def copy(tmp_path: Path) -> Path:
     shutil.copytree(ROOT / "functions", tmp_path / "functions", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "infra", tmp_path / "infra", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "build" / "wheels", tmp_path / "build" / "wheels")
-    for name in ("__main__.py", "Pulumi.yaml", "Pulumi.dev.yaml"):
-        shutil.copy(ROOT / name, tmp_path)
+    shutil.copy(ROOT / "__main__.py", tmp_path)
     return tmp_path
 
 
