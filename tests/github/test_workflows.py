@@ -1,7 +1,10 @@
 """The workflows keep their promises: pinned, minimal rights, no stored keys, one deployment of a stack at a time."""
 
+import os
 import re
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -175,3 +178,34 @@ def test_pulumi_runs_with_the_policy_pack_and_the_pinned_version() -> None:
     pinned = re.search(r"^pulumi==(\S+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
     assert pinned
     assert {step["pulumi-version"] for step in pulumi} == {pinned[1]}
+
+
+@pytest.mark.parametrize(
+    ("config", "accepted"),
+    [
+        ("  tasks:failureRate: 0.3\n", True),
+        ("  aws:region: eu-north-1\n  tasks:maxRetries: 4\n", True),
+        ("  aws:region: 'eu-north-1'\n", True),
+        ("  aws:region: us-east-1\n", False),
+    ],
+)
+def test_a_stack_in_another_region_than_its_role_is_left_alone(
+    tmp_path: Path, config: str, accepted: bool
+) -> None:
+    compare, *_ = load(".github/actions/pulumi/action.yml")["runs"]["steps"]
+    assert compare["env"] == {"STACK": "${{ inputs.stack }}", "REGION": "${{ inputs.region }}"}
+    (tmp_path / "Pulumi.dev.yaml").write_text(f"config:\n{config}")
+    done = subprocess.run(
+        ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", compare["run"]],
+        cwd=tmp_path,
+        env={**os.environ, "STACK": "dev", "REGION": "eu-north-1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    message = (
+        ""
+        if accepted
+        else "::error::Pulumi.dev.yaml has aws:region us-east-1, and the variable AWS_REGION is eu-north-1.\n"
+    )
+    assert (done.returncode == 0, done.stdout, done.stderr) == (accepted, message, "")
