@@ -199,7 +199,7 @@ def _conditional(alarm: Alarm, condition: Metric) -> dict[str, Any]:
             "stat": statistic,
             "period": alarm.period_seconds,
         }
-        return {"id": id_, "metric": measured}
+        return {"id": id_, "metric": measured, "return_data": False}
 
     return {
         "metric_queries": [
