@@ -203,11 +203,10 @@ sweep_tasks = function(
         queues.tasks.grant("SendMessage"),
     ],
 )
-monitored_by_queue = config.monitor.trigger == "queue"
 monitor_dlq = function(
     "monitor-dlq",
     description="Logs each dead letter, marks its task, then deletes it",
-    handler="monitor_dlq.on_queue" if monitored_by_queue else "monitor_dlq.on_schedule",
+    handler="monitor_dlq.handler",
     memory_mb=BACKGROUND_MEMORY_MB,
     timeout_seconds=MONITOR_TIMEOUT_SECONDS,
     environment={
@@ -218,9 +217,8 @@ monitor_dlq = function(
     grants=[
         tasks_table.grant("GetItem", "PartiQLUpdate"),
         queues.dead_letters.grant("ChangeMessageVisibility"),
-        queues.dead_letters.grant_to_platform("poll a queue")
-        if monitored_by_queue
-        else queues.dead_letters.grant("ReceiveMessage", "DeleteMessage"),
+        # Its own code receives and deletes when a schedule calls; both triggers exist while one replaces the other.
+        queues.dead_letters.grant_to_platform("poll a queue"),
     ],
 )
 track_connections = api_function(
@@ -329,7 +327,7 @@ Schedule(
     function=sweep_tasks,
     opts=after_table,
 )
-if monitored_by_queue:
+if config.monitor.trigger == "queue":
     QueueTrigger(
         "monitor-dlq",
         queue=queues.dead_letters,

@@ -1,7 +1,7 @@
-"""Dead-letter queue -> log, mark, alert. One monitor, two ways to be called: on a schedule, or by the queue."""
+"""Dead-letter queue -> log, mark, alert. One handler for both triggers: a schedule, and the queue itself."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tasklib import aws, clock
@@ -22,22 +22,32 @@ _monitor = DeadLetterMonitor(
 )
 
 
-def on_schedule(event: Mapping[str, Any], context: Any) -> None:  # noqa: ARG001 - Lambda's interface
-    """Drains the dead-letter queue, as far as the time allows."""
+def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any] | None:
+    """Examines a batch of the dead-letter queue, or drains the queue when a schedule calls.
+
+    The event says which, not the configuration: while the trigger is switched, both call. Lambda deletes every
+    message of a batch that is answered with nothing.
+    """
     deadline = Deadline(context.get_remaining_time_in_millis())
+    if "Records" not in event:
+        _drain(deadline)
+        return None
+    kept = _kept([Delivery.from_event(record) for record in event["Records"]], deadline)
+    return {"batchItemFailures": [{"itemIdentifier": delivery.message_id} for delivery in kept]}
+
+
+def _drain(deadline: Deadline) -> None:
+    """Examines the letters of the queue, as far as the time allows, and deletes those that may go."""
     while deadline.remaining() > _LAST_LETTER and (deliveries := _queue.receive()):
         for delivery in deliveries:
             if deadline.remaining() > _LAST_LETTER and _monitor.examine(delivery):
                 _monitor.delete(delivery)
 
 
-def on_queue(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """Examines the letters of one batch; names those that have to stay."""
-    deadline = Deadline(context.get_remaining_time_in_millis())
-    deliveries = [Delivery.from_event(record) for record in event["Records"]]
-    kept = [
-        delivery.message_id
+def _kept(deliveries: Sequence[Delivery], deadline: Deadline) -> list[Delivery]:
+    """Examines the letters of one batch; returns those that have to stay."""
+    return [
+        delivery
         for delivery in deliveries
         if deadline.remaining() <= _LAST_LETTER or not _monitor.examine(delivery)
     ]
-    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in kept]}

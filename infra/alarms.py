@@ -28,8 +28,10 @@ class Alarm:
         at_least: See ``threshold``.
         period_seconds: Length of a period.
         periods: How many periods in a row must be wrong.
-        missing: What a period without values counts as. Most metrics are only there when something happened; that
-            nothing happens is wrong for what a clock starts.
+        missing: What a period without values counts as. Most metrics are only there when something happened, and
+            silence is good. With ``missing``, silence is insufficient data, and calls when there was data before: it
+            is wrong for what a clock starts, from its first start on. (As ``breaching`` it would call before that.)
+        only_while: A metric that has to be over 0 all through a period for that period to count.
     """
 
     name: str
@@ -40,7 +42,8 @@ class Alarm:
     at_least: bool = True
     period_seconds: int = 5 * _MINUTE
     periods: int = 1
-    missing: Literal["notBreaching", "breaching"] = "notBreaching"
+    missing: Literal["notBreaching", "missing"] = "notBreaching"
+    only_while: Metric | None = None
 
 
 def alarms(watched: Watched, limits: Alarms, monitor_interval_seconds: int | None) -> Iterator[Alarm]:
@@ -80,6 +83,8 @@ def alarms(watched: Watched, limits: Alarms, monitor_interval_seconds: int | Non
         "Maximum",
         limits.queue_age_seconds,
         "Tasks wait too long. See on the dashboard whether workers fail or are too few; raise workerMaxConcurrency.",
+        # A message in backoff is in flight and has an age until its third receive, but nobody has to take it.
+        only_while=of_queue(watched.queues.tasks, "ApproximateNumberOfMessagesVisible"),
     )
     yield Alarm(
         "worker-errors",
@@ -148,5 +153,5 @@ def alarms(watched: Watched, limits: Alarms, monitor_interval_seconds: int | Non
                 at_least=False,
                 period_seconds=interval,
                 periods=periods,
-                missing="breaching",
+                missing="missing",
             )

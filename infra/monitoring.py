@@ -1,12 +1,14 @@
 """What tells people how the stack fares: alarms by e-mail, a dashboard, saved queries."""
 
+from typing import Any
+
 import pulumi
 import pulumi_aws as aws
 
 from infra import metrics
 from infra.alarms import Alarm, alarms
 from infra.dashboard import dashboard
-from infra.metrics import Watched
+from infra.metrics import Metric, Watched
 from infra.saved_queries import SAVED_QUERIES
 from infra.settings import Alarms
 
@@ -155,24 +157,59 @@ class Monitoring(pulumi.ComponentResource):
         )
 
     def _alarm(self, alarm: Alarm, runbook_url: str) -> aws.cloudwatch.MetricAlarm:
-        percentile = alarm.statistic.startswith("p")
         return aws.cloudwatch.MetricAlarm(
             alarm.name,
             name=f"{self._prefix}-{alarm.name}",
             alarm_description=f"{alarm.says} {runbook_url}#{alarm.name}",
-            namespace=alarm.metric.namespace,
-            metric_name=alarm.metric.name,
-            dimensions=alarm.metric.dimensions,
-            statistic=None if percentile else alarm.statistic,
-            extended_statistic=alarm.statistic if percentile else None,
-            # A hundredth of a few requests says nothing.
-            evaluate_low_sample_count_percentiles="ignore" if percentile else None,
+            **(_conditional(alarm, alarm.only_while) if alarm.only_while else _plain(alarm)),
             comparison_operator="GreaterThanOrEqualToThreshold" if alarm.at_least else "LessThanThreshold",
             threshold=alarm.threshold,
-            period=alarm.period_seconds,
             evaluation_periods=alarm.periods,
             treat_missing_data=alarm.missing,
             alarm_actions=[self.topic_arn],
             ok_actions=[self.topic_arn],
+            insufficient_data_actions=[self.topic_arn] if alarm.missing == "missing" else None,
             opts=self._child,
         )
+
+
+def _plain(alarm: Alarm) -> dict[str, Any]:
+    """What an alarm on a metric looks at."""
+    percentile = alarm.statistic.startswith("p")
+    return {
+        "namespace": alarm.metric.namespace,
+        "metric_name": alarm.metric.name,
+        "dimensions": alarm.metric.dimensions,
+        "statistic": None if percentile else alarm.statistic,
+        "extended_statistic": alarm.statistic if percentile else None,
+        # A hundredth of a few requests says nothing.
+        "evaluate_low_sample_count_percentiles": "ignore" if percentile else None,
+        "period": alarm.period_seconds,
+    }
+
+
+def _conditional(alarm: Alarm, condition: Metric) -> dict[str, Any]:
+    """What an alarm looks at that counts a metric only while another one is over 0."""
+
+    def query(id_: str, metric: Metric, statistic: str) -> dict[str, Any]:
+        measured = {
+            "namespace": metric.namespace,
+            "metric_name": metric.name,
+            "dimensions": metric.dimensions,
+            "stat": statistic,
+            "period": alarm.period_seconds,
+        }
+        return {"id": id_, "metric": measured, "return_data": False}
+
+    return {
+        "metric_queries": [
+            query("value", alarm.metric, alarm.statistic),
+            query("condition", condition, "Minimum"),
+            {
+                "id": "counted",
+                "expression": "IF(condition > 0, value, 0)",
+                "label": alarm.metric.name,
+                "return_data": True,
+            },
+        ]
+    }

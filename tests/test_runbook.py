@@ -32,6 +32,13 @@ def test_there_is_a_section_for_each_alarm_and_none_for_others() -> None:
         assert section in map(anchor, sections("###"))
 
 
+def test_it_says_what_to_do_when_a_snapshot_fails() -> None:
+    """Running the same update again does not help: nothing has changed, so no version is published."""
+    section = RUNBOOK.partition("\n## A snapshot that fails\n")[2].partition("\n## ")[0]
+    for named in ("StateReason", "Failed", "Inactive", "pulumi config set snapStart false", "pulumi cancel"):
+        assert named in section
+
+
 def test_links_lead_somewhere() -> None:
     for target, section in re.findall(r"\]\(([\w.]*)#([\w-]+)\)", RUNBOOK):
         text = (ROOT / "docs" / target).read_text() if target else RUNBOOK

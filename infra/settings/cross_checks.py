@@ -1,11 +1,13 @@
 """What the values of several keys, and the rules of the task types, must keep to together."""
 
+import json
 import math
 from collections.abc import Sequence
 
 from infra.settings.processing import MAX_RECEIVES, MAX_VISIBILITY_SECONDS, SETTLE_SECONDS, TaskQueue, Worker
 from infra.settings.reader import Reader
 from infra.settings.stack import Settings
+from infra.settings.webhooks import Webhooks
 from infra.task_types import DeclaredTaskType
 
 #: Lambda delivers more messages than this at once only if it may wait for them.
@@ -17,6 +19,8 @@ _START_SECONDS = 3
 _DAY_SECONDS = 24 * 60 * 60
 #: How long before a task is due its message is queued, at most.
 _QUEUED_AHEAD_SECONDS = 15 * 60
+#: What the lists of the worker's environment may take of its 4 KB; the rest leaves room for all its other variables.
+_MAX_LIST_BYTES = 3_000
 
 
 def check(config: Reader, settings: Settings, task_types: Sequence[DeclaredTaskType]) -> None:
@@ -31,6 +35,7 @@ def check(config: Reader, settings: Settings, task_types: Sequence[DeclaredTaskT
     _check_worker(config, settings.worker, settings.queue)
     _check_batch(config, settings.worker, task_types)
     _check_cold_starts(config, settings)
+    _check_environment(config, settings.webhooks)
     _check_retries(config, settings, task_types)
 
 
@@ -107,6 +112,19 @@ def _check_cold_starts(config: Reader, settings: Settings) -> None:
         worker.provisioned_concurrency <= worker.max_concurrency,
         f"workerProvisionedConcurrency: {worker.provisioned_concurrency}; allowed: at most workerMaxConcurrency = "
         f"{worker.max_concurrency}",
+    )
+
+
+def _check_environment(config: Reader, webhooks: Webhooks) -> None:
+    """Check that the lists fit into the worker's environment, which AWS measures as JSON with JSON in it."""
+    size = sum(
+        len(json.dumps(json.dumps(texts))) for texts in (webhooks.allowed_hosts, webhooks.allowed_networks)
+    )
+    config.check(
+        ("webhookAllowedHosts", "webhookAllowedNetworks"),
+        size <= _MAX_LIST_BYTES,
+        f"webhookAllowedHosts and webhookAllowedNetworks: {size} bytes; allowed: at most {_MAX_LIST_BYTES} together, "
+        "because AWS limits the environment of a function to 4 KB; an entry takes 6 bytes more than it is long",
     )
 
 

@@ -11,6 +11,19 @@ def _pairs(name: str) -> Callable[[Mapping[str, str]], list[dict[str, str]]]:
     return lambda values: [{name: key, "Value": value} for key, value in values.items()]
 
 
+def _metric_stat(metric: Mapping[str, Any]) -> dict[str, Any]:
+    """One metric of an expression: flat in the program, its metric and its statistic apart in AWS's API."""
+    named = {"Namespace": metric["namespace"], "MetricName": metric["metricName"]}
+    dimensions = _pairs("Name")(metric.get("dimensions", {}))
+    unit = {"Unit": metric["unit"]} if "unit" in metric else {}
+    return {
+        "Metric": {**named, "Dimensions": dimensions},
+        "Period": metric["period"],
+        "Stat": metric["stat"],
+        **unit,
+    }
+
+
 def _alarm_outputs(creation: Creation) -> tuple[str, dict[str, Any]]:
     name: str = creation.request["AlarmName"]
     return name, {"arn": creation.aws.arn("cloudwatch", f"alarm:{name}")}
@@ -58,6 +71,7 @@ RESOURCE_TYPES = (
                         "Metrics",
                         {
                             "id": "Id",
+                            "metric": Passed("MetricStat", _metric_stat),
                             "accountId": "AccountId",
                             "expression": "Expression",
                             "label": "Label",

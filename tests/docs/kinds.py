@@ -9,6 +9,8 @@ from tests.docs.documents import Command, all_commands
 
 #: What a document says of commands that need the Pulumi CLI or an AWS account.
 MARK = "not run here"
+#: What it may say instead of Pulumi's: they were run with its engine, and with a provider that stands in for AWS's.
+MARK_OF_PULUMI = "not run on AWS"
 
 _DEPLOYED = re.compile(r"\bpulumi\s|\baws\s|-m client (?:info|logs) (?!local\b)")
 _MADE = re.compile(r"make\b")

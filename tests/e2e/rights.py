@@ -59,6 +59,10 @@ def granted(stack: LocalStack) -> dict[str, set[Right]]:
 def _is_platforms(function: str, action: str, resource: str, sources: set[Right]) -> bool:
     if any(action in BY_PLATFORM[purpose] for purpose in ("write logs", "read a stream", "send traces")):
         return True
+    # Only the poller of an event source calls it. The monitor's role has it with either trigger, for the time in
+    # which one replaces the other.
+    if action == "sqs:GetQueueAttributes":
+        return True
     if action in BY_PLATFORM["poll a queue"] and (function, resource) in sources:
         return True
     return resource.endswith(":tasks-local-untold-updates")

@@ -92,7 +92,7 @@ def test_every_alarm_on_our_metrics_finds_its_metric(failing: LocalStack, unread
     letter = DeadLetter(unreadable, 1, "its record cannot be read", "c").body()
     failing.sqs.send_message(QueueUrl=failing.dead_letter_queue_url, MessageBody=letter)
     alarms = client(failing, "cloudwatch").describe_alarms()["MetricAlarms"]
-    ours = [alarm for alarm in alarms if alarm["Namespace"] == PREFIX]
+    ours = [alarm for alarm in alarms if alarm.get("Namespace") == PREFIX]
     assert {alarm["AlarmName"] for alarm in ours} == {
         f"{PREFIX}-dead-letters",
         f"{PREFIX}-dead-letters-parked",

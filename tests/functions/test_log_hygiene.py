@@ -447,7 +447,7 @@ class TestALetter:
         stack.sqs.send_message(QueueUrl=stack.dead_letter_queue_url, MessageBody=body)
         if operation and body.startswith('{"taskId": "t"'):
             wire.refuse(operation, code="ValidationException")
-        load("monitor_dlq").on_queue(event_of(stack.receive(stack.dead_letter_queue_url)), lambda_context())
+        load("monitor_dlq").handler(event_of(stack.receive(stack.dead_letter_queue_url)), lambda_context())
         assert log.saying("dead letter") or log.saying("no answer from AWS")
         assert log.leaks() == []
 
@@ -458,7 +458,7 @@ class TestALetter:
         stack.dynamodb.put_item(TableName=stack.table, Item=item)
         body = '{"taskId": "t", "run": 1}'
         stack.sqs.send_message(QueueUrl=stack.dead_letter_queue_url, MessageBody=body)
-        load("monitor_dlq").on_queue(event_of(stack.receive(stack.dead_letter_queue_url)), lambda_context())
+        load("monitor_dlq").handler(event_of(stack.receive(stack.dead_letter_queue_url)), lambda_context())
         assert log.lines
         assert log.leaks() == []
 

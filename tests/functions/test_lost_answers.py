@@ -365,7 +365,7 @@ class TestADeadLetter:
         def monitor() -> None:
             while letters := stack.receive(stack.dead_letter_queue_url):
                 for letter in letters:
-                    kept = module.on_queue(event_of([letter]), lambda_context(60_000))
+                    kept = module.handler(event_of([letter]), lambda_context(60_000))
                     if not kept["batchItemFailures"]:
                         stack.dead_letter_queue.delete(letter)
 
@@ -447,7 +447,7 @@ class TestADeadLetter:
         stack.submit("t", status=Status.FAILED, attempts=3, error_message="bad")
         stack.dead_letter_queue.send(DeadLetter("t", 1, "bad", "c"))
         wire.lose("DeleteMessage", times=times)
-        load("monitor_dlq").on_schedule({}, lambda_context(60_000))
+        load("monitor_dlq").handler({}, lambda_context(60_000))
         assert (lines(), messages(stack, stack.dead_letter_queue_url)) == (1, 0)
 
 

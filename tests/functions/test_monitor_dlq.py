@@ -1,4 +1,4 @@
-"""The monitor, through both of its handlers."""
+"""The monitor, through its one handler: with a batch of its queue, and with the call of a schedule."""
 
 import json
 from collections.abc import Callable
@@ -14,6 +14,14 @@ from .conftest import Stack, event_of, lambda_context
 
 Load = Callable[[str], ModuleType]
 
+#: What EventBridge sends, as far as anything here could look at it.
+SCHEDULED: dict[str, Any] = {
+    "source": "aws.events",
+    "detail-type": "Scheduled Event",
+    "resources": [],
+    "detail": {},
+}
+
 
 def letter_of(task: Task, **fields: Any) -> str:
     values: dict[str, Any] = {
@@ -26,11 +34,11 @@ def letter_of(task: Task, **fields: Any) -> str:
 
 
 def examine(stack: Stack, load: Load, *letters: str) -> tuple[list[str], list[Delivery]]:
-    """Hands the letters to the queue's handler; returns what it keeps, and the deliveries."""
+    """Delivers the letters as the queue does; returns what the monitor keeps, and the deliveries."""
     for letter in letters:
         stack.sqs.send_message(QueueUrl=stack.dead_letter_queue_url, MessageBody=letter)
     deliveries = stack.receive(stack.dead_letter_queue_url)
-    answer = load("monitor_dlq").on_queue(event_of(deliveries), lambda_context())
+    answer = load("monitor_dlq").handler(event_of(deliveries), lambda_context())
     kept = answer["batchItemFailures"]
     return [failure["itemIdentifier"] for failure in kept], deliveries
 
@@ -128,7 +136,7 @@ def test_the_schedule_drains_the_queue(stack: Stack, load: Load, caplog: pytest.
     for n in range(25):
         task = stack.submit(f"t{n}", status=Status.FAILED, attempts=3, error_message="bad")
         stack.sqs.send_message(QueueUrl=stack.dead_letter_queue_url, MessageBody=letter_of(task))
-    load("monitor_dlq").on_schedule({}, lambda_context(60_000))
+    load("monitor_dlq").handler(SCHEDULED, lambda_context(60_000))
     assert len(dead_letter_lines(caplog)) == 25
     attributes = stack.sqs.get_queue_attributes(QueueUrl=stack.dead_letter_queue_url, AttributeNames=["All"])
     assert attributes["Attributes"]["ApproximateNumberOfMessages"] == "0"
@@ -137,7 +145,7 @@ def test_the_schedule_drains_the_queue(stack: Stack, load: Load, caplog: pytest.
 
 def test_the_schedule_stops_before_its_time_is_over(stack: Stack, load: Load) -> None:
     stack.sqs.send_message(QueueUrl=stack.dead_letter_queue_url, MessageBody="x")
-    load("monitor_dlq").on_schedule({}, lambda_context(10_000))
+    load("monitor_dlq").handler(SCHEDULED, lambda_context(10_000))
     assert len(stack.receive(stack.dead_letter_queue_url)) == 1
 
 
@@ -147,3 +155,32 @@ def test_without_an_answer_from_aws_the_letter_stays(
     monkeypatch.setenv("TASKS_TABLE", "not-there")
     kept, deliveries = examine(stack, load, '{"taskId": "t", "run": 1}')
     assert kept == [deliveries[0].message_id]
+
+
+def test_a_batch_that_arrives_while_the_trigger_is_switched_is_answered_for_each_letter(
+    stack: Stack, load: Load, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Lambda deletes every message of a batch that is answered with nothing."""
+    module = load("monitor_dlq")
+    module.handler(SCHEDULED, lambda_context(60_000))
+    reported = stack.submit("reported", status=Status.FAILED, attempts=3, error_message="bad")
+    deferred = stack.submit("deferred", status=Status.PROCESSING, lease_until=clock.now() + 60_000)
+    for task in (reported, deferred):
+        stack.sqs.send_message(QueueUrl=stack.dead_letter_queue_url, MessageBody=letter_of(task))
+    deliveries = stack.receive(stack.dead_letter_queue_url)
+    answer = module.handler(event_of(deliveries), lambda_context())
+    [kept] = [each.message_id for each in deliveries if DeadLetter.parse(each.body).task_id == "deferred"]
+    assert answer == {"batchItemFailures": [{"itemIdentifier": kept}]}
+    assert [line["taskId"] for line in dead_letter_lines(caplog)] == ["reported"]
+
+
+def test_a_schedule_that_calls_while_the_trigger_is_switched_drains_the_queue(
+    stack: Stack, load: Load, caplog: pytest.LogCaptureFixture
+) -> None:
+    module = load("monitor_dlq")
+    assert module.handler(event_of([]), lambda_context()) == {"batchItemFailures": []}
+    task = stack.submit("t", status=Status.FAILED, attempts=3, error_message="bad")
+    stack.sqs.send_message(QueueUrl=stack.dead_letter_queue_url, MessageBody=letter_of(task))
+    assert module.handler(SCHEDULED, lambda_context(60_000)) is None
+    assert [line["taskId"] for line in dead_letter_lines(caplog)] == ["t"]
+    assert stack.receive(stack.dead_letter_queue_url) == []

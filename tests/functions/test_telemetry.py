@@ -119,7 +119,7 @@ def test_each_dead_letter_is_counted_when_it_is_reported(stack: Stack, load: Loa
     for letter in letters:
         stack.sqs.send_message(QueueUrl=stack.dead_letter_queue_url, MessageBody=letter)
     deliveries = stack.receive(stack.dead_letter_queue_url)
-    load("monitor_dlq").on_queue(event_of(deliveries), lambda_context())
+    load("monitor_dlq").handler(event_of(deliveries), lambda_context())
     overall: Key = ("DeadLetters", ())
     points = [data_points(line) for line in written(capsys)]
     assert sorted(points, key=len) == [{overall: [1]}, {overall: [1], of_type("DeadLetters", task.type): [1]}]
@@ -132,7 +132,7 @@ def test_a_task_that_the_queue_gave_up_has_failed_and_is_dead(
     stack.deliver(task)
     body = f'{{"taskId": "t", "run": 1, "type": "{task.type}", "correlationId": "c"}}'
     stack.sqs.send_message(QueueUrl=stack.dead_letter_queue_url, MessageBody=body)
-    load("monitor_dlq").on_queue(event_of(stack.receive(stack.dead_letter_queue_url)), lambda_context())
+    load("monitor_dlq").handler(event_of(stack.receive(stack.dead_letter_queue_url)), lambda_context())
     names = [name for line in written(capsys) for name, dimensions in data_points(line) if dimensions]
     assert names == ["Failed", "DeadLetters"]
 

@@ -1,13 +1,16 @@
 """The workflows keep their promises: pinned, minimal rights, no stored keys, one deployment of a stack at a time."""
 
+import os
 import re
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.infra.stacks import ROOT
+from tests.infra.stacks import ROOT, evaluate
 
 GITHUB = ROOT / ".github"
 WORKFLOWS = sorted(path.name for path in (GITHUB / "workflows").glob("*.yml"))
@@ -94,6 +97,21 @@ def test_every_job_ends_and_runs_on_a_named_image() -> None:
             assert 1 <= job["timeout-minutes"] <= 90, place
 
 
+#: What an update takes without snapshots, with some to spare; and about what each snapshot takes. The provider updates
+#: the code of one function at a time, and waits for its snapshot before the next one.
+UPDATE_MINUTES, SNAPSHOT_MINUTES = 30, 3
+
+
+@pytest.mark.xdist_group("infra")
+def test_a_deployment_has_the_time_for_every_snapshot() -> None:
+    functions = evaluate("prod", snapStart="true").of_type("lambda/function:Function")
+    snapshots = sum("snapStart" in function["inputs"] for function in functions)
+    assert snapshots
+    for place, job in jobs():
+        if (inputs := runs_pulumi(job)) and inputs["command"] == "up":
+            assert job["timeout-minutes"] >= UPDATE_MINUTES + snapshots * SNAPSHOT_MINUTES, place
+
+
 def test_no_checkout_leaves_its_token_behind() -> None:
     for place, job in jobs():
         for step in job.get("steps", []):
@@ -147,6 +165,11 @@ def test_pushes_and_pull_requests_are_tested_as_everywhere_else() -> None:
     assert test["jobs"]["test"]["steps"][-1] == {"run": "bash .ci/run"}
 
 
+def test_the_tests_have_the_history_to_compare_with_the_release_before() -> None:
+    [checkout] = [step for step in workflow("test.yml")["jobs"]["test"]["steps"] if "uses" in step]
+    assert checkout["with"]["fetch-depth"] == 0
+
+
 def test_pulumi_runs_with_the_policy_pack_and_the_pinned_version() -> None:
     steps = load(".github/actions/pulumi/action.yml")["runs"]["steps"]
     pulumi = [step["with"] for step in steps if step.get("uses", "").startswith("pulumi/actions@")]
@@ -155,3 +178,34 @@ def test_pulumi_runs_with_the_policy_pack_and_the_pinned_version() -> None:
     pinned = re.search(r"^pulumi==(\S+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
     assert pinned
     assert {step["pulumi-version"] for step in pulumi} == {pinned[1]}
+
+
+@pytest.mark.parametrize(
+    ("config", "accepted"),
+    [
+        ("  tasks:failureRate: 0.3\n", True),
+        ("  aws:region: eu-north-1\n  tasks:maxRetries: 4\n", True),
+        ("  aws:region: 'eu-north-1'\n", True),
+        ("  aws:region: us-east-1\n", False),
+    ],
+)
+def test_a_stack_in_another_region_than_its_role_is_left_alone(
+    tmp_path: Path, config: str, accepted: bool
+) -> None:
+    compare, *_ = load(".github/actions/pulumi/action.yml")["runs"]["steps"]
+    assert compare["env"] == {"STACK": "${{ inputs.stack }}", "REGION": "${{ inputs.region }}"}
+    (tmp_path / "Pulumi.dev.yaml").write_text(f"config:\n{config}")
+    done = subprocess.run(
+        ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", compare["run"]],
+        cwd=tmp_path,
+        env={**os.environ, "STACK": "dev", "REGION": "eu-north-1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    message = (
+        ""
+        if accepted
+        else "::error::Pulumi.dev.yaml has aws:region us-east-1, and the variable AWS_REGION is eu-north-1.\n"
+    )
+    assert (done.returncode == 0, done.stdout, done.stderr) == (accepted, message, "")

@@ -69,46 +69,55 @@ class Program:
 
 
 @functools.cache
-def declared_config() -> Mapping[str, Mapping[str, Any]]:
+def declared_config(root: Path = ROOT) -> Mapping[str, Mapping[str, Any]]:
     """The keys that Pulumi.yaml declares."""
-    return yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
+    return yaml.safe_load((root / "Pulumi.yaml").read_text())["config"]
 
 
 @functools.cache
-def stack_file(stack: str) -> Mapping[str, Any]:
+def stack_file(stack: str, root: Path = ROOT) -> Mapping[str, Any]:
     """The configuration in a stack's own file."""
-    return yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())["config"]
+    return yaml.safe_load((root / f"Pulumi.{stack}.yaml").read_text())["config"]
 
 
-def config_of(stack: str, overrides: Mapping[str, str] | None = None) -> dict[str, str]:
+def config_of(stack: str, overrides: Mapping[str, str] | None = None, root: Path = ROOT) -> dict[str, str]:
     """The configuration that the CLI hands to the program: defaults, the stack's own with what a person has set, then
     ``overrides``.
     """
-    values: dict[str, Any] = {f"tasks:{key}": entry["default"] for key, entry in declared_config().items()}
-    values |= {**stack_file(stack), **OWN_SETTINGS.get(stack, {})}
+    values: dict[str, Any] = {
+        f"tasks:{key}": entry["default"] for key, entry in declared_config(root).items()
+    }
+    values |= {**stack_file(stack, root), **OWN_SETTINGS.get(stack, {})}
     values |= {f"tasks:{key}": value for key, value in (overrides or {}).items()}
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
 
 
 def evaluate(stack: str, *, preview: bool = False, **overrides: str) -> Program:
     """Evaluate the program for a stack, once for all tests that ask for the same."""
-    return _evaluate(ROOT, stack, preview, tuple(sorted(overrides.items())))
+    return _evaluate(ROOT, ROOT, stack, preview, tuple(sorted(overrides.items())))
 
 
 def evaluate_in(root: Path, stack: str) -> Program:
     """Evaluate another copy of the program for a stack."""
-    return _evaluate(root, stack, False, ())
+    return _evaluate(root, ROOT, stack, False, ())
+
+
+def evaluate_tree(root: Path, stack: str, **overrides: str) -> Program:
+    """Evaluate another tree of the repository for a stack, with the configuration of that tree."""
+    return _evaluate(root, root, stack, False, tuple(sorted(overrides.items())))
 
 
 @functools.cache
-def _evaluate(root: Path, stack: str, preview: bool, overrides: tuple[tuple[str, str], ...]) -> Program:
-    config = config_of(stack, dict(overrides))
+def _evaluate(
+    root: Path, configured: Path, stack: str, preview: bool, overrides: tuple[tuple[str, str], ...]
+) -> Program:
+    config = config_of(stack, dict(overrides), configured)
     request = {
         "stack": stack,
         "preview": preview,
         "config": config,
         # Those that the CLI would have decrypted. A secret has no default, so it cannot be declared.
-        "secrets": [key for key in config if key.removeprefix("tasks:") not in declared_config()],
+        "secrets": [key for key in config if key.removeprefix("tasks:") not in declared_config(configured)],
         "root": str(root),
     }
     done = subprocess.run(

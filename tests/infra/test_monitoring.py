@@ -37,6 +37,13 @@ def alarms(program: Program) -> dict[str, Mapping[str, Any]]:
     return {alarm["name"]: alarm["inputs"] for alarm in program.of_type(ALARM)}
 
 
+def metrics_of(alarm: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Namespace, name, dimensions, statistic and period of each metric that an alarm looks at."""
+    if "metricQueries" not in alarm:
+        return [alarm]
+    return [query["metric"] for query in alarm["metricQueries"] if "metric" in query]
+
+
 def graphs(program: Program) -> list[Mapping[str, Any]]:
     [dashboard] = program.of_type(DASHBOARD)
     widgets = json.loads(dashboard["inputs"]["dashboardBody"])["widgets"]
@@ -80,21 +87,24 @@ def test_interval_of_a_schedule(schedule: str, seconds: int) -> None:
 
 def test_alarms_look_at_metrics_that_exist(program: Program, stack: str) -> None:
     ours = f"tasks-{stack}"
-    for name, alarm in alarms(program).items():
-        where = alarm["namespace"], tuple(alarm.get("dimensions", {}))
-        if alarm["namespace"] == ours:
+    for name, metric in (
+        (name, each) for name, alarm in alarms(program).items() for each in metrics_of(alarm)
+    ):
+        where = metric["namespace"], tuple(metric.get("dimensions", {}))
+        if metric["namespace"] == ours:
             # Compared with what the functions write in tests/e2e/test_alarms.py.
             assert where == (ours, ())
             over_all_types = (metrics.DEAD_LETTERS, metrics.DEAD_LETTERS_PARKED, metrics.DAMAGED_RECORDS)
-            assert alarm["metricName"] in over_all_types, name
+            assert metric["metricName"] in over_all_types, name
         else:
-            assert alarm["metricName"] in AWS_METRICS[where], name
+            assert metric["metricName"] in AWS_METRICS[where], name
 
 
 def test_alarms_look_at_what_they_are_named_for(program: Program, stack: str) -> None:
     seen = {
-        name: (*alarm.get("dimensions", {}).values(), alarm["metricName"])
+        name: (*metric.get("dimensions", {}).values(), metric["metricName"])
         for name, alarm in alarms(program).items()
+        for metric in metrics_of(alarm)[:1]
     }
     seen.pop("monitor-stopped", None)
     start = f"tasks-{stack}-"
@@ -123,20 +133,55 @@ def test_alarms_call_when_something_is_wrong_and_when_it_is_right_again(program:
         assert len(alarm["alarmDescription"]) <= 1024
 
 
-def test_silence_is_wrong_only_of_what_a_clock_starts(program: Program) -> None:
+def test_silence_calls_only_where_a_clock_starts_something_and_not_before_the_first_start(
+    program: Program,
+) -> None:
+    """A new alarm has insufficient data, and calls when it comes into a state from another one. One for which missing
+    data is breaching would call until the first start, which may be 12 hours away."""
     for name, alarm in alarms(program).items():
         stopped = name.endswith("-stopped")
-        assert alarm["treatMissingData"] == ("breaching" if stopped else "notBreaching"), name
+        assert alarm["treatMissingData"] == ("missing" if stopped else "notBreaching"), name
+        assert alarm.get("insufficientDataActions", []) == (alarm["alarmActions"] if stopped else []), name
         expected = "LessThanThreshold" if stopped else "GreaterThanOrEqualToThreshold"
         assert alarm["comparisonOperator"] == expected
 
 
+def test_the_age_of_the_queue_counts_only_while_messages_wait_to_be_taken(
+    program: Program, stack: str
+) -> None:
+    """SQS counts messages in backoff too until their third receive; those are in flight, not visible."""
+    alarm = alarms(program)["task-queue-age"]
+    queries = {query["id"]: query for query in alarm["metricQueries"]}
+    [result] = [query for query in queries.values() if query.get("returnData")]
+    assert result["expression"] == "IF(condition > 0, value, 0)"
+    measured = {
+        id_: (query["metric"]["metricName"], query["metric"]["stat"])
+        for id_, query in queries.items()
+        if "metric" in query
+    }
+    assert measured == {
+        "value": ("ApproximateAgeOfOldestMessage", "Maximum"),
+        "condition": ("ApproximateNumberOfMessagesVisible", "Minimum"),
+    }
+    assert {
+        query["metric"]["dimensions"]["QueueName"] for query in queries.values() if "metric" in query
+    } == {f"tasks-{stack}-task-queue"}
+    assert {query["metric"]["period"] for query in queries.values() if "metric" in query} == {300}
+
+
 def test_no_alarm_breaks_a_rule_of_aws(program: Program) -> None:
+    of_one_metric = {"namespace", "metricName", "dimensions", "statistic", "extendedStatistic", "period"}
     for name, alarm in alarms(program).items():
-        assert alarm["period"] % 60 == 0, name
-        assert alarm["period"] * alarm["evaluationPeriods"] <= 24 * 60 * 60, name
-        assert ("statistic" in alarm) is not ("extendedStatistic" in alarm), name
-        assert ("extendedStatistic" in alarm) is ("evaluateLowSampleCountPercentiles" in alarm), name
+        for metric in metrics_of(alarm):
+            assert metric["period"] % 60 == 0, name
+            assert metric["period"] * alarm["evaluationPeriods"] <= 24 * 60 * 60, name
+        if "metricQueries" in alarm:
+            assert not of_one_metric & alarm.keys(), name
+            # AWS takes what does not say so for a result, and allows one.
+            assert sum(query["returnData"] for query in alarm["metricQueries"]) == 1, name
+        else:
+            assert ("statistic" in alarm) is not ("extendedStatistic" in alarm), name
+            assert ("extendedStatistic" in alarm) is ("evaluateLowSampleCountPercentiles" in alarm), name
 
 
 def test_thresholds_come_from_the_configuration() -> None:

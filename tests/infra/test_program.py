@@ -174,11 +174,8 @@ def test_a_message_stays_hidden_for_six_invocations(program: Program) -> None:
 def test_function_runs_what_the_package_holds(program: Program, stack: str, name: str) -> None:
     function = program.inputs(FUNCTION, name)
     module = name.replace("-", "_")
-    entry = "handler"
-    if name == "monitor-dlq":
-        entry = "on_queue" if stack == "local" else "on_schedule"
     assert function["name"] == f"tasks-{stack}-{name}"
-    assert function["handler"] == f"{module}.{entry}"
+    assert function["handler"] == f"{module}.handler"
     assert function["code"] == {"path": "build/functions.zip"}
     assert function["runtime"] == "python3.13"
     assert function["architectures"] == ["arm64"]
@@ -291,6 +288,50 @@ def test_environment_carries_the_settings(program: Program, stack: str) -> None:
         }
 
 
+#: AWS measures a function's variables as one JSON object, and takes no more than this:
+#: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+MAX_ENVIRONMENT_BYTES = 4_096
+#: Every setting that a function's environment holds, as long as it can be.
+LONGEST = {
+    **{"maxRetries": "100", "maxReceiveCount": "1000", "failureRate": "0.12345678901234567"},
+    **{"backoffBaseSeconds": "10000", "backoffMaxSeconds": "10000", "backoffJitter": "0.12345678901234567"},
+    **{"workerTimeoutSeconds": "900", "visibilityTimeoutSeconds": "43200", "taskRetentionDays": "3650"},
+    **{"listShards": "100", "webhookSecret": f"whsec_{'MfKQ' * 8}"},
+}
+
+
+def hosts_that_take(size: int) -> str:
+    """As many hosts as fill so many bytes of an environment, with the networks that are allowed by default."""
+    free = size - len(json.dumps(json.dumps(["public"]))) - len(json.dumps(json.dumps([])))
+    count, rest = divmod(free + len(", "), 31 + len(r"\"\", "))  # the last one has no comma behind it
+    return json.dumps([*["h" * 31] * (count - 1), "h" * (31 + rest)])
+
+
+def test_the_largest_configuration_fits_into_every_environment() -> None:
+    program = evaluate("dev", preview=False, **LONGEST, webhookAllowedHosts=hosts_that_take(3_000))
+    assert program.error is None
+    for name in FUNCTIONS:
+        variables = json.dumps(
+            program.inputs(FUNCTION, name)["environment"]["variables"], separators=(",", ":")
+        )
+        longest = (
+            variables.replace("tasks-dev", "t" * 35)  # the longest prefix that the program takes
+            .replace("eu-north-1", "ap-southeast-99")
+            .replace(".amazonaws.com", ".amazonaws.com.cn")
+        )
+        assert len(longest.encode()) <= MAX_ENVIRONMENT_BYTES, name
+
+
+def test_lists_that_do_not_fit_into_an_environment_are_refused_before_anything_is_changed() -> None:
+    program = evaluate("dev", preview=False, **LONGEST, webhookAllowedHosts=hosts_that_take(3_001))
+    assert program.resources == ()
+    assert (program.error or "").splitlines() == [
+        "The configuration of stack dev is wrong:",
+        "  webhookAllowedHosts and webhookAllowedNetworks: 3001 bytes; allowed: at most 3000 together, because AWS "
+        "limits the environment of a function to 4 KB; an entry takes 6 bytes more than it is long",
+    ]
+
+
 # Rights
 
 
@@ -301,7 +342,6 @@ def test_each_role_allows_exactly_what_its_function_does(program: Program, stack
     live = ARN.format("execute-api", f"tasks-{stack}-live-api/live")
     push = {"execute-api:ManageConnections"}
     polling = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
-    called = {"sqs:ReceiveMessage", "sqs:DeleteMessage"}
     own = {
         "submit-tasks": {
             table: {"dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:PartiQLInsert"},
@@ -336,7 +376,7 @@ def test_each_role_allows_exactly_what_its_function_does(program: Program, stack
         },
         "monitor-dlq": {
             table: {"dynamodb:GetItem", "dynamodb:PartiQLUpdate"},
-            dead_letters: {"sqs:ChangeMessageVisibility"} | (polling if stack == "local" else called),
+            dead_letters: {"sqs:ChangeMessageVisibility"} | polling,
         },
         "notify-clients": {
             f"{table}/stream/2026-11-22T00:00:00.000": {
@@ -424,6 +464,34 @@ def test_schedule_starts_the_monitor(stack: str) -> None:
         "sourceArn": ARN.format("events", f"rule/{rule['name']}"),
     }
     assert "monitor-dlq" not in [source["name"] for source in program.of_type(EVENT_SOURCE)]
+
+
+def test_either_trigger_starts_the_same_monitor_with_the_same_rights() -> None:
+    """AWS changes the function first and its triggers after it: for a while both triggers call it."""
+    by_schedule, by_queue = evaluate("dev"), evaluate("dev", dlqMonitorTrigger="queue")
+    for type_ in (FUNCTION, POLICY):
+        assert by_queue.inputs(type_, "monitor-dlq") == by_schedule.inputs(type_, "monitor-dlq")
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"dlqMonitorTrigger": "queue"},
+        {"snapStart": "true"},
+        {"apiProvisionedConcurrency": "1", "workerProvisionedConcurrency": "1"},
+        {"auth": "jwt", "jwtIssuer": "https://id.example.com", "jwtAudience": "tasks"},
+        {"webhookSecret": f"whsec_{'MfKQ' * 8}"},
+        {"tracing": "true"},
+    ],
+    ids=lambda option: next(iter(option)),
+)
+def test_no_setting_changes_what_a_function_calls_or_takes_a_variable_away(option: dict[str, str]) -> None:
+    """The function and what calls it change one after the other, in either direction."""
+    before, after = evaluate("dev"), evaluate("dev", preview=False, **option)
+    for name in FUNCTIONS:
+        old, new = before.inputs(FUNCTION, name), after.inputs(FUNCTION, name)
+        assert new["handler"] == old["handler"]
+        assert old["environment"]["variables"].keys() <= new["environment"]["variables"].keys()
 
 
 def test_dead_letters_start_the_monitor_in_the_local_stack() -> None:

@@ -151,6 +151,12 @@ def test_stack_files_set_declared_keys_to_values_of_their_type(stack: str) -> No
             assert type(value) is PYTHON_TYPES[declared[key]["type"]], key
 
 
+def test_no_stack_file_chooses_a_region() -> None:
+    """It would win over AWS_REGION, and a role for the other region could do nothing in it."""
+    for path in sorted(ROOT.glob("Pulumi*.yaml")):
+        assert "aws:region" not in path.read_text(), path.name
+
+
 def test_only_settings_reads_the_configuration() -> None:
     readers = [path for path in (ROOT / "infra").rglob("*.py") if "pulumi.Config" in path.read_text()]
     assert readers == [ROOT / "infra" / "settings" / "reader.py"]

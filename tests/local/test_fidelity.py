@@ -291,3 +291,42 @@ def test_an_api_of_another_protocol_is_refused() -> None:
 def test_two_properties_that_cannot_share_a_parameter_are_a_fault_of_the_rules() -> None:
     with pytest.raises(AssertionError, match="Same"):
         translate({"a": 1, "b": 2}, Call("x", {"a": "Same", "b": "Same"}).rules, [])
+
+
+def test_an_alarm_on_an_expression_passes_on_its_metrics() -> None:
+    metric = {
+        "namespace": "AWS/SQS",
+        "metricName": "NumberOfMessagesSent",
+        "dimensions": {"QueueName": "q"},
+        "period": 60,
+        "stat": "Sum",
+        "unit": "Count",
+    }
+    aws = create(
+        "aws:cloudwatch/metricAlarm:MetricAlarm",
+        {
+            "name": "a",
+            "metricQueries": [
+                {"id": "sent", "metric": metric},
+                {"id": "twice", "expression": "sent * 2", "returnData": True},
+            ],
+        },
+    )
+    [(operation, request)] = aws.requests
+    assert operation == "put_metric_alarm"
+    assert request["Metrics"] == [
+        {
+            "Id": "sent",
+            "MetricStat": {
+                "Metric": {
+                    "Namespace": "AWS/SQS",
+                    "MetricName": "NumberOfMessagesSent",
+                    "Dimensions": [{"Name": "QueueName", "Value": "q"}],
+                },
+                "Period": 60,
+                "Stat": "Sum",
+                "Unit": "Count",
+            },
+        },
+        {"Id": "twice", "Expression": "sent * 2", "ReturnData": True},
+    ]

@@ -25,7 +25,7 @@ NOT_BY_NAME = {
         "AlarmSearch",
         "SavedQueries",
     ),
-    *("Keys", "NewKeys", "Apis", "ApiTags"),
+    *("Keys", "KeysBeforeTheirTagsCount", "NewKeys", "Apis", "ApiTags"),
 }
 #: What AWS cannot update: it is made anew.
 REPLACED = {"aws:lambda/permission:Permission"}
@@ -90,7 +90,7 @@ def test_the_policy_keeps_the_rule_against_wildcards_but_where_it_says_so() -> N
     document = Resource("", "aws:iam/policy:Policy", "deploy", {"policy": json.dumps(POLICY)})
     broken = {message.partition(" on ")[0].strip("'") for message in rule.check(document)}
     # What AWS gives a name of its own to, or none, is held by conditions, or only described and tagged.
-    held = ("EventSources", "NewKeys", "Keys")
+    held = ("EventSources", "NewKeys", "KeysBeforeTheirTagsCount", "Keys")
     others = ("ParameterMetadata", "EventSourceTags", "LogGroupSearch", "AlarmSearch", "SavedQueries")
     assert broken == {action for sid in (*held, *others) for action in statements()[sid]["Action"]}
     asked_for, borne = (
@@ -100,9 +100,69 @@ def test_the_policy_keeps_the_rule_against_wildcards_but_where_it_says_so() -> N
     # Whoever could tag the key of another stack would have all rights to it.
     assert statements()["NewKeys"]["Condition"] == {"StringEquals": asked_for, "StringEqualsIfExists": borne}
     assert statements()["Keys"]["Condition"] == {"StringEquals": borne}
+    assert statements()["KeysBeforeTheirTagsCount"]["Condition"] == {"StringEqualsIfExists": borne}
     assert statements()["EventSources"]["Condition"] == {
         "ArnLike": {"lambda:FunctionArn": "arn:aws:lambda:REGION:ACCOUNT:function:tasks-STACK-*"}
     }
+
+
+OWN_TAGS = {"project": "tasks", "stack": "STACK"}
+KEY_ACTIONS = sorted(action for found in table()["aws:kms/key:Key"].values() for action in found)
+#: What the provider calls for a new key right after its creation: https://docs.aws.amazon.com/kms/latest/developerguide/abac.html
+#: says that its tags may take five minutes to count. KMS itself asks for PutKeyPolicy during CreateKey: whoever makes
+#: a key must be able to change its policy.
+BEFORE_TAGS_COUNT = {
+    *("kms:PutKeyPolicy", "kms:EnableKeyRotation", "kms:GetKeyRotationStatus", "kms:GetKeyPolicy"),
+    *("kms:ListResourceTags", "kms:DescribeKey"),
+}
+
+
+def allowed(action: str, *, requested: Mapping[str, str], borne: Mapping[str, str]) -> bool:
+    """Whether IAM allows an action on a key that bears these tags, in a request that has those."""
+    context = {
+        **{f"aws:RequestTag/{name}": value for name, value in requested.items()},
+        **{f"aws:ResourceTag/{name}": value for name, value in borne.items()},
+    }
+    return any(
+        action in statement["Action"] and _holds(statement.get("Condition", {}), context)
+        for statement in statements().values()
+    )
+
+
+def _holds(condition: Mapping[str, Mapping[str, str]], context: Mapping[str, str]) -> bool:
+    assert condition.keys() <= {"StringEquals", "StringEqualsIfExists"}
+    wanted, if_there = condition.get("StringEquals", {}), condition.get("StringEqualsIfExists", {})
+    return wanted.items() <= context.items() and all(
+        context.get(key, value) == value for key, value in if_there.items()
+    )
+
+
+def test_the_key_of_the_alarms_can_be_created_before_its_tags_count() -> None:
+    for action in ("kms:CreateKey", "kms:TagResource"):
+        assert allowed(action, requested=OWN_TAGS, borne={}), action
+    refused = {action for action in BEFORE_TAGS_COUNT if not allowed(action, requested={}, borne={})}
+    assert refused == set()
+
+
+@pytest.mark.parametrize("action", KEY_ACTIONS)
+def test_a_key_of_the_stack_can_be_changed_and_deleted(action: str) -> None:
+    assert allowed(action, requested=OWN_TAGS, borne=OWN_TAGS)
+
+
+@pytest.mark.parametrize(
+    "borne", [{"project": "tasks-state", "stack": "STACK"}, {"project": "tasks", "stack": "other"}], ids=str
+)
+@pytest.mark.parametrize("requested", [{}, OWN_TAGS], ids=["untagged request", "tagged request"])
+def test_the_key_of_another_stack_or_of_the_state_is_out_of_reach(
+    requested: Mapping[str, str], borne: Mapping[str, str]
+) -> None:
+    assert not [action for action in KEY_ACTIONS if allowed(action, requested=requested, borne=borne)]
+
+
+def test_a_key_without_tags_can_only_be_taken_over_not_deleted_or_renamed() -> None:
+    """The page says that it can be taken over."""
+    refused = {action for action in KEY_ACTIONS if not allowed(action, requested=OWN_TAGS, borne={})}
+    assert refused == {"kms:ScheduleKeyDeletion", "kms:UntagResource", "kms:UpdateKeyDescription"}
 
 
 def test_a_tagged_stage_can_be_created() -> None:
