@@ -169,25 +169,13 @@ def _check_backoffs(
         f"backoffMaxSeconds: {longest:g}; allowed: backoffMaxSeconds x (1 + backoffJitter) + workerTimeoutSeconds "
         f"of at most {MAX_VISIBILITY_SECONDS}, it is {hidden_seconds:g}{whose}",
     )
-    # A worker that dies holds the task back until its message is visible again.
-    held_back = _sum_of_waits(base, longest, int(retries), stretch, queue.visibility_timeout_seconds)
+    backoffs = stretch * _sum_of_backoffs(base, longest, int(retries))
     each = settings.alarms.queue_age_seconds + worker.timeout_seconds
-    days = (_QUEUED_AHEAD_SECONDS + (int(retries) + 1) * each + held_back) / _DAY_SECONDS
+    days = (_QUEUED_AHEAD_SECONDS + (int(retries) + 1) * each + backoffs) / _DAY_SECONDS
     config.check(
         (
-            *(
-                "maxRetries",
-                "backoffBaseSeconds",
-                "backoffMaxSeconds",
-                "backoffJitter",
-                "messageRetentionDays",
-            ),
-            *(
-                "alarmQueueAgeSeconds",
-                "workerTimeoutSeconds",
-                "visibilityTimeoutSeconds",
-                "batchWindowSeconds",
-            ),
+            *("maxRetries", "backoffBaseSeconds", "backoffMaxSeconds", "backoffJitter"),
+            *("messageRetentionDays", "alarmQueueAgeSeconds", "workerTimeoutSeconds"),
         ),
         days < queue.retention_days,
         f"messageRetentionDays: {queue.retention_days}; allowed: more than the attempts of a task can take together, "
@@ -202,11 +190,11 @@ def _check_backoffs(
     )
 
 
-def _sum_of_waits(base: float, longest: float, retries: int, stretch: float, least: float) -> float:
-    """Seconds that a run waits between its attempts at most: backoffs with jitter, none shorter than ``least``."""
+def _sum_of_backoffs(base: float, longest: float, retries: int) -> float:
+    """Seconds that a run waits between its attempts, before jitter."""
     wait, total = base, 0.0
     for _ in range(min(retries, MAX_RECEIVES)):
         wait = min(wait, longest)
-        total += max(wait * stretch, least)
+        total += wait
         wait *= 2
     return total

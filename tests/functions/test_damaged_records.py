@@ -295,7 +295,7 @@ def test_the_monitor(stack: Stack, load: Load, people: People, kind: str) -> Non
     module = load("monitor_dlq")
     kept: set[str] = set()
     while deliveries := stack.receive(stack.dead_letter_queue_url):
-        answer = module.on_queue(event_of(deliveries), lambda_context(60_000))
+        answer = module.handler(event_of(deliveries), lambda_context(60_000))
         failures = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
         kept |= {
             json.loads(delivery.body)["taskId"] for delivery in deliveries if delivery.message_id in failures

@@ -295,7 +295,12 @@ MAX_ENVIRONMENT_BYTES = 4_096
 LONGEST = {
     **{"maxRetries": "100", "maxReceiveCount": "1000", "failureRate": "0.12345678901234567"},
     **{"backoffBaseSeconds": "10000", "backoffMaxSeconds": "10000", "backoffJitter": "0.12345678901234567"},
-    **{"workerTimeoutSeconds": "900", "visibilityTimeoutSeconds": "43200", "taskRetentionDays": "3650"},
+    **{
+        "workerTimeoutSeconds": "100",
+        "alarmQueueAgeSeconds": "60",
+        "visibilityTimeoutSeconds": "43200",
+        "taskRetentionDays": "3650",
+    },
     **{"listShards": "100", "webhookSecret": f"whsec_{'MfKQ' * 8}"},
 }
 
