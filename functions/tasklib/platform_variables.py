@@ -6,7 +6,7 @@ secrets: they are never logged.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 #: Where boto3 finds the credentials of the function's role. With SnapStart Lambda sets those of a container.
@@ -24,10 +24,10 @@ CREDENTIALS: Final = (
 )
 
 #: All of them. The last one names the trace of the invocation.
-NAMES: Final = (*CREDENTIALS, "_X_AMZN_TRACE_ID")
+NAMES: Final = frozenset((*CREDENTIALS, "_X_AMZN_TRACE_ID"))
 
 
-def current(names: Sequence[str] = NAMES) -> dict[str, str]:
+def current(names: Iterable[str] = NAMES) -> dict[str, str]:
     """The values of those that are set."""
     return {name: os.environ[name] for name in names if name in os.environ}
 

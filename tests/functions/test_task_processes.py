@@ -77,6 +77,10 @@ class TestATaskThatForks:
         _, ending = attempt(processes, "waiting-for-its-child", how=how, status=given)
         assert ending == Ending(result=str(status))
 
+    def test_fails_when_its_process_ends_before_its_child(self, processes: TaskProcesses) -> None:
+        _, ending = attempt(processes, "leaving-its-work-to-a-child")
+        assert (ending.error or "").startswith("ProcessDied: the task's process exited with status 0")
+
     @pytest.mark.parametrize("ends", ["returns", "raises"])
     @pytest.mark.parametrize("how", ["plainly", "in its own session", "twice", "in a thread"])
     def test_leaves_no_process_once_it_has_ended(
@@ -249,9 +253,9 @@ class TestWhatAnAttemptLeavesBehind:
 
 class TestAProcess:
     @pytest.mark.parametrize(
-        "what", ["modules", "AWS client", "threads", "event loop", "process", "forked process"]
+        "what", ["modules", "memory", "AWS client", "threads", "event loop", "process", "forked process"]
     )
-    def test_is_used_again_after_an_attempt_that_leaves_only_loaded_modules(
+    def test_is_used_again_after_attempts_that_leave_only_what_the_first_has_loaded(
         self, fresh: TaskProcesses, what: str
     ) -> None:
         names = ["logging.config", "decimal", "multiprocessing.pool", "sqlite3", "unittest.mock", "boto3"]
@@ -440,6 +444,39 @@ pathlib.Path({str(imported)!r}).touch()
         assert imported.exists() == has_waited
         gate.touch()
         assert module._processes.types() == {}
+
+    @pytest.mark.parametrize(
+        ("prepare", "find", "leave"),
+        [
+            (
+                "import asyncio; asyncio.set_event_loop_policy(type('Own', (asyncio.DefaultEventLoopPolicy,), {})())",
+                "type(asyncio.get_event_loop_policy()).__name__",
+                "asyncio.set_event_loop_policy(None)",
+            ),
+            (
+                "import decimal; decimal.getcontext().prec = 40",
+                "decimal.getcontext().prec",
+                "decimal.getcontext().prec = 3",
+            ),
+        ],
+    )
+    def test_makes_settings_that_each_attempt_finds(
+        self, start: Callable[[str, str], ModuleType], prepare: str, find: str, leave: str
+    ) -> None:
+        code = f"""
+{prepare}
+from tasklib.task_type import task_type
+
+@task_type("process")
+def process(data, attempt):
+    found = {find}
+    {leave}
+    return found
+"""
+        processes = start("on-demand", code)._processes
+        (first, one), (second, other) = [attempt(processes, "process") for _ in range(2)]
+        assert one.result in ('"Own"', "40")
+        assert (first, one) == (second, other)
 
     @pytest.mark.parametrize("initialization_type", ["snap-start", "provisioned-concurrency", "on-demand"])
     def test_succeeds_without_task_types_and_each_call_reports_it(

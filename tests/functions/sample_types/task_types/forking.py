@@ -51,6 +51,15 @@ def waiting_for_its_child(data: Any, attempt: Attempt) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
+@task_type("leaving-its-work-to-a-child")
+def leaving_its_work_to_a_child(data: Any, attempt: Attempt) -> str:
+    """As a daemon starts: the process that was started ends, and its child goes on."""
+    if os.fork() != 0:
+        os._exit(0)
+    time.sleep(60)
+    return "child"
+
+
 def _sleep() -> NoReturn:
     time.sleep(60)
     os._exit(0)
