@@ -13,7 +13,7 @@ from tasklib.store import TaskStore
 from tasklib.task_processes import TaskProcesses, TaskTypesError
 from tasklib.worker import Worker, WorkerSettings
 
-#: How Lambda starts a function ahead of its calls. What is not ready then, each of its calls would wait for.
+#: How Lambda starts a function ahead of its calls. What such a start leaves unfinished, the first calls wait for.
 _AHEAD: Final = ("snap-start", "provisioned-concurrency")
 
 # First, so that the fork server imports the task types while the AWS clients are made here.

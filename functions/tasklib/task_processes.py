@@ -196,8 +196,8 @@ class TaskProcesses:
             # An idle process has nothing to say: one that is readable has died. And what task code keeps, such as a
             # boto3 client, has the credentials of the attempts before.
             has_died = bool(select.select([process.connection], [], [], 0)[0])
-            is_of_today = process.credentials == platform_variables.current(platform_variables.CREDENTIALS)
-            if not has_died and process.server is self._server and is_of_today:
+            is_current = process.credentials == platform_variables.current(platform_variables.CREDENTIALS)
+            if not has_died and process.server is self._server and is_current:
                 return process
             self._end(process)
 
@@ -240,11 +240,16 @@ class TaskProcesses:
             return None
 
     def _has_memory_run_out(self) -> bool | None:
-        """Whether Linux ended a process for lack of memory since this was last asked. None when it does not say."""
+        """Whether Linux has ended a process for lack of memory that no attempt was told of. None: it does not say."""
         with self._lock:
-            before, now = self._memory_kills, _memory_kills()
-            self._memory_kills = now
-        return None if before is None or now is None else now > before
+            kills = _memory_kills()
+            if self._memory_kills is None or kills is None:
+                return None
+            if kills <= self._memory_kills:
+                return False
+            # One for each attempt: several may die in the same moment.
+            self._memory_kills += 1
+            return True
 
     def _order(self, verb: bytes, pid: int, *attached: socket.socket) -> tuple[int, int]:
         socket.send_fds(self._control, [ORDER.pack(verb, pid)], [end.fileno() for end in attached])
@@ -271,15 +276,16 @@ class TaskProcesses:
 
 def _kill_orphan(pid: int) -> None:
     """Kills a process whose parent is gone with all that it started, and waits for its end. Init reaps it."""
-    with suppress(ProcessLookupError, PermissionError):
-        # What it started falls to it, as a subreaper, as long as it is there. So it starts no more, and goes last.
-        os.kill(pid, signal.SIGSTOP)
-        while strays := process_tree.descendants(pid):
-            for stray in strays:
-                with suppress(ProcessLookupError):
-                    os.kill(stray, signal.SIGKILL)
-        os.killpg(pid, signal.SIGKILL)
     end = time.monotonic() + 1
+    # What it started falls to it, as a subreaper, as long as it is there. So it starts no more, and goes last.
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGSTOP)
+    while (strays := process_tree.descendants(pid)) and time.monotonic() < end:
+        for stray in strays:
+            with suppress(ProcessLookupError):
+                os.kill(stray, signal.SIGKILL)
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
     while not process_tree.has_ended(pid) and time.monotonic() < end:
         time.sleep(0.005)
 

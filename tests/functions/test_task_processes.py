@@ -286,47 +286,40 @@ class TestAProcess:
 
 class TestAnAttemptThatDiesOfMemory:
     @pytest.mark.parametrize(
-        ("count", "why"),
+        ("before", "after", "said"),
         [
-            ("oom_kill 1000001", ", because memory ran out"),
-            ("pgfault 1", ", as when memory runs out"),
-            (None, ", as when memory runs out"),
+            ("oom_kill 7", "oom_kill 9", [", because memory ran out", ", because memory ran out", ""]),
+            ("oom_kill 7", "oom_kill 7", ["", "", ""]),
+            ("pgfault 1", "pgfault 2", [", as when memory runs out"] * 3),
+            ("oom_kill 7", None, [", as when memory runs out"] * 3),
         ],
     )
-    def test_names_it_and_says_what_it_had(
+    def test_names_it_as_far_as_the_system_says_so_and_what_memory_it_had(
         self,
-        processes: TaskProcesses,
         monkeypatch: pytest.MonkeyPatch,
         tmp_path: Path,
-        count: str | None,
-        why: str,
+        before: str,
+        after: str | None,
+        said: list[str],
     ) -> None:
         counts = tmp_path / "vmstat"
-        counts.write_text("nr_free_pages 7\noom_kill 1000000\n")
+        counts.write_text(f"nr_free_pages 5\n{before}\n")
         monkeypatch.setattr("tasklib.task_processes._KERNEL_COUNTS", counts)
-        attempt(processes, "hungry", bytes=1)
-        if count is None:
-            counts.unlink()
-        else:
-            counts.write_text(f"nr_free_pages 7\n{count}\n")
-        _, ending = attempt(processes, "hungry", bytes=100 * 1024 * 1024)
-        said = re.fullmatch(
-            "ProcessDied: the task's process was ended by SIGKILL(.*); it had up to ([0-9]+) MiB of memory",
-            ending.error or "",
-        )
-        assert said
-        assert said[1] == why
-        assert 100 <= int(said[2]) < 200
-
-    def test_does_not_when_the_system_says_that_it_was_something_else(
-        self, processes: TaskProcesses, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-    ) -> None:
-        counts = tmp_path / "vmstat"
-        counts.write_text("oom_kill 1000000\n")
-        monkeypatch.setattr("tasklib.task_processes._KERNEL_COUNTS", counts)
-        attempt(processes, "hungry", bytes=1)
-        _, ending = attempt(processes, "hungry", bytes=1)
-        assert (ending.error or "").startswith("ProcessDied: the task's process was ended by SIGKILL; it had")
+        monkeypatch.syspath_prepend(SAMPLE_TYPES)
+        processes = TaskProcesses()
+        counts.unlink()
+        if after is not None:
+            counts.write_text(f"nr_free_pages 5\n{after}\n")
+        endings = [attempt(processes, "hungry", bytes=100 * 1024 * 1024)[1] for _ in said]
+        processes.close()
+        parts = [
+            re.fullmatch(
+                "ProcessDied: the task's process was ended by SIGKILL(.*); it had up to (1..) MiB of memory",
+                ending.error or "",
+            )
+            for ending in endings
+        ]
+        assert [part and part[1] for part in parts] == said
 
     def test_has_the_error_of_python_where_python_notices(self, processes: TaskProcesses) -> None:
         _, ending = attempt(processes, "too-hungry")
