@@ -2,15 +2,19 @@
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from contextlib import suppress
+from typing import Any, Final
 
 from tasklib import aws
 from tasklib.clock import Deadline
 from tasklib.queue import Delivery, Queue
 from tasklib.secret_parameters import SecretParameters
 from tasklib.store import TaskStore
-from tasklib.task_processes import TaskProcesses
+from tasklib.task_processes import TaskProcesses, TaskTypesError
 from tasklib.worker import Worker, WorkerSettings
+
+#: How Lambda starts a function ahead of its calls. What such a start leaves unfinished, the first calls wait for.
+_AHEAD: Final = ("snap-start", "provisioned-concurrency")
 
 # First, so that the fork server imports the task types while the AWS clients are made here.
 _processes = TaskProcesses()
@@ -23,6 +27,11 @@ _worker = Worker(
     SecretParameters(aws.ssm, os.environ),
     WorkerSettings.from_environment(os.environ),
 )
+
+if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") in _AHEAD:
+    # Each call asks for the types again and reports what is wrong with them.
+    with suppress(TaskTypesError):
+        _processes.types()
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:

@@ -1,14 +1,13 @@
 """One attempt, as it runs inside a task process: the task's function called, and whatever it does made an answer."""
 
+import contextvars
 import json
 import os
-import resource
-import signal
 import sys
-import threading
 import traceback
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from contextlib import suppress
+from typing import Any, Final, NoReturn
 
 from tasklib.task_type import Attempt, PermanentError, RetryLaterError
 from tasklib.validation import MAX_DEPTH, nesting
@@ -25,11 +24,11 @@ def run(job: Mapping[str, Any], function: Callable[[Any, Attempt], Any]) -> dict
     """Runs one attempt and says how it ended.
 
     Returns `result` (JSON text or None) or `error` with `permanent` and `trace`, and `delay_seconds` if the task's
-    code asked for a wait before the next attempt; and `spent`: whether the process must not be used again, because
-    the attempt failed, or changed what the next one would find, or because threads or processes that it started may
-    still be running.
+    code asked for a wait before the next attempt. A process that the function forked does not return from here.
     """
-    before = _surroundings()
+    process = os.getpid()
+    # What it sets in context variables, such as its decimal context, is set for this attempt alone.
+    context = contextvars.copy_context()
     try:
         data = job["data"] if job["kind"] == "answer" else json.loads(job["data"])
         attempt = Attempt(
@@ -40,8 +39,10 @@ def run(job: Mapping[str, Any], function: Callable[[Any, Attempt], Any]) -> dict
             job.get("secrets", {}),
             job["createdAt"],
         )
-        answer: dict[str, Any] = {"result": _result(function(data, attempt))}
+        answer: dict[str, Any] = {"result": _result(context.run(_call, function, data, attempt))}
     except BaseException as error:  # noqa: BLE001 - whatever the task's code raises is its attempt's failure
+        if os.getpid() != process:
+            _end_child(error)
         answer = {
             "error": _message(error),
             "permanent": isinstance(error, PermanentError),
@@ -49,8 +50,32 @@ def run(job: Mapping[str, Any], function: Callable[[Any, Attempt], Any]) -> dict
         }
         if isinstance(error, RetryLaterError):
             answer["delay_seconds"] = error.delay_seconds
+    if os.getpid() != process:
+        _end_child(None)
     _flush()
-    return answer | {"spent": "error" in answer or _has_children() or _surroundings() != before}
+    return answer
+
+
+def _call(function: Callable[[Any, Attempt], Any], data: Any, attempt: Attempt) -> Any:
+    if decimal := sys.modules.get("decimal"):
+        # A context that was made before the attempt would be changed in place.
+        decimal.setcontext(decimal.getcontext().copy())
+    return function(data, attempt)
+
+
+def _end_child(error: BaseException | None) -> NoReturn:
+    """Ends a process that the function forked and that came back from it. Only its parent answers for the attempt.
+
+    Its exit status is the one that Python would give it. What it has buffered is a copy of what its parent has.
+    """
+    status = 0
+    with suppress(BaseException):
+        if isinstance(error, SystemExit):
+            status = error.code if isinstance(error.code, int) else int(error.code is not None)
+        elif error:
+            status = 1
+            traceback.print_exception(error)
+    os._exit(status & 0xFF)
 
 
 def _result(value: Any) -> str | None:
@@ -83,35 +108,8 @@ def _clean(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
-def _surroundings() -> tuple[object, ...]:
-    """What one attempt could leave behind for the next in the same process."""
-    umask = os.umask(0o077)
-    os.umask(umask)
-    try:
-        directory = os.getcwd()  # noqa: PTH109 - a Path would say no more
-    except OSError:
-        directory = None
-    return (
-        directory,
-        umask,
-        dict(os.environ),
-        signal.getitimer(signal.ITIMER_REAL),
-        resource.getrlimit(resource.RLIMIT_NOFILE),
-        threading.active_count(),
-    )
-
-
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
-        try:
+        # The task may have closed it, or put something else in its place.
+        with suppress(Exception):
             stream.flush()
-        except (OSError, ValueError):
-            continue  # the task closed it
-
-
-def _has_children() -> bool:
-    try:
-        os.waitpid(-1, os.WNOHANG)
-    except ChildProcessError:
-        return False
-    return True

@@ -4,12 +4,16 @@ import json
 import socket
 import struct
 import time
-from typing import Any
+from typing import Any, cast
 
 _LENGTH = struct.Struct("!I")
 
 #: More than any job or answer of ours; a longer one means that the stream holds something else.
 _LARGEST = 4 * 1024 * 1024
+
+
+class BadFrameError(Exception):
+    """The other side sent what is no message."""
 
 
 def send(connection: socket.socket, message: dict[str, Any]) -> None:
@@ -21,17 +25,24 @@ def send(connection: socket.socket, message: dict[str, Any]) -> None:
 def receive(connection: socket.socket, deadline: float | None = None) -> dict[str, Any] | None:
     """Waits for one message until `deadline` (of `time.monotonic`, None: for ever).
 
-    Returns None when the other side is gone or sent what is no message. Raises TimeoutError.
+    Returns None when the other side is gone. Raises TimeoutError, or BadFrameError for what is no message.
     """
     header = _read(connection, _LENGTH.size, deadline)
     if header is None:
         return None
     (length,) = _LENGTH.unpack(header)
-    body = _read(connection, length, deadline) if length <= _LARGEST else None
-    try:
-        return None if body is None else json.loads(body)
-    except ValueError:
+    if length > _LARGEST:
+        raise BadFrameError
+    body = _read(connection, length, deadline)
+    if body is None:
         return None
+    try:
+        message: Any = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise BadFrameError from error
+    if not isinstance(message, dict):
+        raise BadFrameError
+    return cast("dict[str, Any]", message)
 
 
 def _read(connection: socket.socket, size: int, deadline: float | None) -> bytes | None:

@@ -18,11 +18,12 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from tasklib import frames
-from tasklib.fork_server import ANSWER, END, FORK, NO_PROCESS, ORDER
+from tasklib import frames, platform_variables, process_tree
+from tasklib.fork_server import ANSWER, END, FORK, NO_PROCESS, ORDER, REAP, STILL_RUNNING
 from tasklib.task import Task, TaskData
 
 #: The fork server answers within milliseconds; after this many seconds it counts as gone.
@@ -30,6 +31,9 @@ _PATIENCE: Final = 5.0
 
 #: Importing the task types may take long; Lambda itself gives a function's start 10 s.
 _START: Final = 10.0
+
+#: Linux counts here, among other things, the processes that it ended because memory ran out.
+_KERNEL_COUNTS: Final = Path("/proc/vmstat")
 
 
 class TaskTypesError(RuntimeError):
@@ -60,12 +64,23 @@ class TypeTerms(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class TaskProcess:
-    """One process: its id, this side of the socket to it, and the fork server that can reap it."""
+    """One process: its id, this side of the socket to it, and the fork server that can reap it.
+
+    `credentials` are the variables with which its attempts reach AWS.
+    """
 
     pid: int
     connection: socket.socket
     server: "subprocess.Popen[bytes]"
+    credentials: Mapping[str, str] = field(repr=False)
     alive: bool = True
+
+
+class _Death(NamedTuple):
+    """How a process ended: its wait status, and the most memory in KiB that it had."""
+
+    status: int
+    peak: int
 
 
 class TaskProcesses:
@@ -76,7 +91,8 @@ class TaskProcesses:
         self._idle: list[TaskProcess] = []
         self._types: Mapping[str, TypeTerms] | None = None
         # Lambda keeps the zip's place and its own libraries in sys.path, not in the environment.
-        self._environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        self._python_path = os.pathsep.join(filter(None, sys.path))
+        self._memory_kills = _memory_kills()
         self._start()
 
     def _start(self) -> None:
@@ -86,7 +102,7 @@ class TaskProcesses:
             # output, it must not get in between.
             self._server = subprocess.Popen(
                 [sys.executable, "-m", "tasklib.fork_server", str(theirs.fileno())],
-                env=self._environment,
+                env={**os.environ, "PYTHONPATH": self._python_path},
                 stdin=subprocess.DEVNULL,
                 stdout=2,
                 pass_fds=[theirs.fileno()],
@@ -110,6 +126,8 @@ class TaskProcesses:
             hello = frames.receive(self._control, time.monotonic() + _START)
         except TimeoutError:
             hello = {"error": f"importing the task types took more than {_START:g} s"}
+        except frames.BadFrameError:
+            hello = {"error": "a task type wrote on the fork server's socket when it was imported"}
         self._control.settimeout(_PATIENCE)
         if hello is None or "types" not in hello:
             self._restart()
@@ -135,6 +153,7 @@ class TaskProcesses:
 
         When this returns, none of the attempt's code runs any more.
         """
+        nonce = os.urandom(16).hex()
         job = {
             "taskId": task.task_id,
             "type": task.type,
@@ -145,6 +164,8 @@ class TaskProcesses:
             "kind": data.kind,
             "data": data.text,
             "secrets": dict(secrets),
+            "platform": platform_variables.current(),
+            "nonce": nonce,
         }
         try:
             process.connection.settimeout(time_limit)
@@ -153,11 +174,16 @@ class TaskProcesses:
         except TimeoutError:
             self._end(process)
             return Ending(error=f"TimeLimitExceeded: still running after {time_limit:g} s")
+        except frames.BadFrameError:
+            answer = {}
         except OSError:
             answer = None
         if answer is None:
-            status = self._end(process)
-            return Ending(error=f"ProcessDied: the task's process {_describe(status)}")
+            return Ending(error=f"ProcessDied: the task's process {self._reap(process)}")
+        if answer.pop("nonce", None) != nonce:
+            # Written by C code, or by a process that the attempt or an earlier one started.
+            self._end(process)
+            return Ending(error="BadAnswer: the task's process sent what is no answer to this attempt")
         if answer.pop("spent"):
             self._end(process)
         return Ending(**answer)
@@ -168,9 +194,11 @@ class TaskProcesses:
                 process = self._idle.pop()
             except IndexError:
                 return None
-            # An idle process has nothing to say: one that is readable has died.
+            # An idle process has nothing to say: one that is readable has died. And what task code keeps, such as a
+            # boto3 client, has the credentials of the attempts before.
             has_died = bool(select.select([process.connection], [], [], 0)[0])
-            if not has_died and process.server is self._server:
+            is_current = process.credentials == platform_variables.current(platform_variables.CREDENTIALS)
+            if not has_died and process.server is self._server and is_current:
                 return process
             self._end(process)
 
@@ -179,7 +207,7 @@ class TaskProcesses:
         with theirs, self._lock:
             self._greeted()
             try:
-                pid = self._order(FORK, NO_PROCESS, theirs)
+                pid, _ = self._order(FORK, NO_PROCESS, theirs)
             except OSError:
                 ours.close()
                 self._restart()
@@ -187,27 +215,50 @@ class TaskProcesses:
             if pid == NO_PROCESS:
                 ours.close()
                 raise OSError("no room for another task process")
-            return TaskProcess(pid, ours, self._server)
+            credentials = platform_variables.current(platform_variables.CREDENTIALS)
+            return TaskProcess(pid, ours, self._server, credentials)
 
-    def _end(self, process: TaskProcess) -> int | None:
-        """Kills and reaps a process with its group. Returns its wait status, None when it is not known."""
+    def _reap(self, process: TaskProcess) -> str:
+        """Ends a process that has closed its connection. Returns what it died of."""
+        death = self._end(process, REAP)
+        if death is None:
+            return "was ended"
+        if death.status == STILL_RUNNING:
+            return "closed its connection to the worker"
+        return _describe(death, self._has_memory_run_out())
+
+    def _end(self, process: TaskProcess, verb: bytes = END) -> _Death | None:
+        """Kills and reaps a process with all that it started. Returns how it ended, None when it is not known."""
         with self._lock:
             process.alive = False
             process.connection.close()
             if process.server is self._server:
                 try:
-                    return self._order(END, process.pid)
+                    return _Death(*self._order(verb, process.pid))
                 except OSError:
                     self._restart()
             _kill_orphan(process.pid)
             return None
 
-    def _order(self, verb: bytes, pid: int, *attached: socket.socket) -> int:
+    def _has_memory_run_out(self) -> bool | None:
+        """Whether Linux has ended a process for lack of memory that no attempt was told of. None: it does not say."""
+        with self._lock:
+            kills = _memory_kills()
+            if self._memory_kills is None or kills is None:
+                return None
+            if kills <= self._memory_kills:
+                return False
+            # One for each attempt: several may die in the same moment.
+            self._memory_kills += 1
+            return True
+
+    def _order(self, verb: bytes, pid: int, *attached: socket.socket) -> tuple[int, int]:
         socket.send_fds(self._control, [ORDER.pack(verb, pid)], [end.fileno() for end in attached])
         answer = self._control.recv(ANSWER.size)
         if len(answer) < ANSWER.size:
             raise ConnectionError("the fork server is gone")
-        return ANSWER.unpack(answer)[0]
+        first, second = ANSWER.unpack(answer)
+        return first, second
 
     def _restart(self) -> None:
         """Replaces a fork server that is gone or does not answer. Attempts in its processes go on."""
@@ -225,21 +276,38 @@ class TaskProcesses:
 
 
 def _kill_orphan(pid: int) -> None:
-    """Kills a group whose parent is gone, and waits until its leader is: init reaps it, not we."""
+    """Kills a process whose parent is gone with all that it started, and waits for its end. Init reaps it."""
+    end = time.monotonic() + 1
+    # What it started falls to it, as a subreaper, as long as it is there. So it starts no more, and goes last.
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGSTOP)
+    while (strays := process_tree.descendants(pid)) and time.monotonic() < end:
+        for stray in strays:
+            with suppress(ProcessLookupError):
+                os.kill(stray, signal.SIGKILL)
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
-    gone = time.monotonic() + 1
-    with suppress(ProcessLookupError):
-        while time.monotonic() < gone:
-            os.kill(pid, 0)
-            time.sleep(0.005)
+    while not process_tree.has_ended(pid) and time.monotonic() < end:
+        time.sleep(0.005)
 
 
-def _describe(status: int | None) -> str:
-    if status is None:
-        return "was ended"
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        names = {known.value: known.name for known in signal.Signals}
-        return f"was ended by {names.get(number, f'signal {number}')}"
-    return f"exited with status {os.WEXITSTATUS(status)}"
+def _memory_kills() -> int | None:
+    """How many processes Linux has ended because memory ran out. None when it does not say."""
+    with suppress(OSError):
+        for line in _KERNEL_COUNTS.read_text().splitlines():
+            name, _, count = line.partition(" ")
+            if name == "oom_kill":
+                return int(count)
+    return None
+
+
+def _describe(death: _Death, has_memory_run_out: bool | None) -> str:
+    if not os.WIFSIGNALED(death.status):
+        return f"exited with status {os.WEXITSTATUS(death.status)}"
+    number = os.WTERMSIG(death.status)
+    names = {known.value: known.name for known in signal.Signals}
+    said = f"was ended by {names.get(number, f'signal {number}')}"
+    if number == signal.SIGKILL:
+        why = {True: ", because memory ran out", False: "", None: ", as when memory runs out"}
+        said += why[has_memory_run_out]
+    return f"{said}; it had up to {death.peak // 1024} MiB of memory"

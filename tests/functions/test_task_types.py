@@ -129,7 +129,6 @@ class TestAnAttempt:
         assert answer["delay_seconds"] == delay
         assert answer["error"] == "RetryLaterError: not now"
         assert not answer["permanent"]
-        assert answer["spent"]
         assert json.loads(json.dumps(answer)) == answer
 
     def test_that_fails_otherwise_asks_for_none(self) -> None:

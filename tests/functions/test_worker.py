@@ -274,11 +274,6 @@ class TestATimeLimit:
 
 
 class TestAProcess:
-    @pytest.mark.parametrize("what", ["alarm", "directory", "environment", "umask"])
-    def test_that_a_task_left_untidy_is_not_used_again(self, processes: TaskProcesses, what: str) -> None:
-        process, _ = run(processes, "untidy", data(what=what))
-        assert not process.alive
-
     def test_is_used_again_after_a_success_and_not_after_a_failure(self, processes: TaskProcesses) -> None:
         first, ending = run(processes, "process", data())
         second, failure = run(processes, "process", data(fail=True))

@@ -95,21 +95,6 @@ def detached(data: Any, attempt: Attempt) -> None:
     time.sleep(30)
 
 
-@task_type("untidy")
-def untidy(data: Any, attempt: Attempt) -> str:
-    """Changes what the next attempt in the same process would find."""
-    match data["what"]:
-        case "alarm":
-            signal.alarm(1)
-        case "directory":
-            os.chdir("/")
-        case "environment":
-            os.environ["FAILURE_RATE"] = "1"
-        case _:
-            os.umask(0o777)
-    return "done"
-
-
 @task_type("process")
 def process(data: Any, attempt: Attempt) -> int:
     if data.get("fail"):
