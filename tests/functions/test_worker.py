@@ -16,7 +16,7 @@ import pytest
 from tasklib import clock
 from tasklib.clock import Deadline
 from tasklib.record import to_item
-from tasklib.task import Status, Task, TaskData
+from tasklib.task import Status, Task, TaskData, created_key
 from tasklib.task_processes import Ending, TaskProcess, TaskProcesses
 from tasklib.worker import Worker, WorkerSettings
 
@@ -76,6 +76,22 @@ class TestAnAttempt:
             "attempt": ["t", 1, 1, "correlation-t"],
         }
         assert record.lease_until is None
+
+    def test_knows_its_run_by_a_key_that_no_other_run_has(self, stack: Stack, worker: Worker) -> None:
+        def key(created: int, run: int = 1, attempts: int = 0) -> str:
+            place = created_key("t", created)
+            task = a_task("t", "keyed", created_key=place, run=run, attempts=attempts, data=data())
+            stack.dynamodb.put_item(TableName=stack.table, Item=to_item(task))
+            worker.work_off(stack.deliver(task), Deadline(30_000))
+            created_at, key = json.loads(stack.record("t").result or "")
+            assert created_at == clock.to_iso(created)
+            return key
+
+        first = key(1_700_000_000_000)
+        assert key(1_700_000_000_000, attempts=1) == first
+        # Another run, and another task that got the ID when this one had expired.
+        others = {key(1_700_000_000_000, run=2), key(1_700_000_000_001)}
+        assert len({first, *others}) == 3
 
     def test_has_a_lease_that_outlasts_its_invocation_by_what_clocks_may_differ(
         self, stack: Stack, wire: Wire, worker: Worker

@@ -23,6 +23,11 @@ def echo(data: Any, attempt: Attempt) -> Any:
     return {"data": data, "attempt": [attempt.task_id, attempt.run, attempt.number, attempt.correlation_id]}
 
 
+@task_type("keyed")
+def keyed(data: Any, attempt: Attempt) -> list[str]:
+    return [attempt.created_at, attempt.idempotency_key]
+
+
 @task_type("busy")
 def busy(data: Any, attempt: Attempt) -> None:
     note(data, attempt, "start")
