@@ -113,6 +113,16 @@ def request(route: str, body: str = "", **fields: Any) -> dict[str, Any]:
     } | fields
 
 
+@pytest.mark.parametrize("module", ["submit_tasks", "notify_clients"])
+def test_a_cold_start_logs_nothing(
+    load: Load, log: Log, monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    monkeypatch.setenv("CONNECTIONS_URL", "http://127.0.0.1:1/live")
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # the session of another test knows its credentials
+    load(module)
+    assert log.lines == []
+
+
 # -- submission
 
 _TEXT: Final = st.sampled_from([VALUE, f"x{VALUE}\n", f'"{VALUE}', f"\ud800{VALUE}", VALUE * 200, ""])

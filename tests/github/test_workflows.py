@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from infra.function import RUNTIME
 from tests.infra.stacks import ROOT
 
 GITHUB = ROOT / ".github"
@@ -145,6 +146,15 @@ def test_pushes_and_pull_requests_are_tested_as_everywhere_else() -> None:
     test = workflow("test.yml")
     assert {"push", "pull_request", "workflow_call"} == test["on"].keys()
     assert test["jobs"]["test"]["steps"][-1] == {"run": "bash .ci/run"}
+
+
+def test_tests_run_on_the_python_of_the_functions_and_on_the_oldest_that_is_allowed() -> None:
+    steps = workflow("test.yml")["jobs"]["test"]["steps"]
+    [python] = [step["with"] for step in steps if step.get("uses", "").startswith("actions/setup-python@")]
+    oldest = re.search(r'^pythonVersion = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert oldest
+    # The last one is `python3`.
+    assert python["python-version"].split() == [RUNTIME.removeprefix("python"), oldest[1]]
 
 
 def test_pulumi_runs_with_the_policy_pack_and_the_pinned_version() -> None:
