@@ -53,14 +53,20 @@ class Function:
     name: str
     handler: str
     variables: Mapping[str, str]
+    logging: Mapping[str, str]
     has_snapshot: bool
 
     @classmethod
     def of(cls, resource: Mapping[str, Any]) -> Self:
         """A declared `lambda/function:Function`."""
         inputs = resource["inputs"]
-        variables = inputs["environment"]["variables"]
-        return cls(resource["name"], inputs["handler"], variables, has_snapshot="snapStart" in inputs)
+        return cls(
+            resource["name"],
+            inputs["handler"],
+            inputs["environment"]["variables"],
+            inputs["loggingConfig"],
+            has_snapshot="snapStart" in inputs,
+        )
 
 
 class ExecutionEnvironment:
@@ -83,8 +89,8 @@ class ExecutionEnvironment:
             "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256",
             "AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start" if from_snapshot else "on-demand",
-            "AWS_LAMBDA_LOG_FORMAT": "JSON",
-            "AWS_LAMBDA_LOG_LEVEL": "INFO",
+            "AWS_LAMBDA_LOG_FORMAT": function.logging["logFormat"],
+            "AWS_LAMBDA_LOG_LEVEL": function.logging["applicationLogLevel"],
             "AWS_LAMBDA_RUNTIME_API": self.api.address,
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
@@ -136,10 +142,11 @@ class ExecutionEnvironment:
 
     def report(self) -> Report | None:
         """What the client told last and nobody has seen; None when it tells nothing."""
+        has_ended = self._process.poll() is not None
         try:
             return self.api.reports.get_nowait()
         except Empty:
-            assert self._process.poll() is None, "".join(self._output)
+            assert not has_ended, "".join(self._output)
             return None
 
     def restore(self) -> None:
