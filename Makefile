@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help local test verify check chaos outage killer bench format smoke load screenshot diagram lock clean
+.PHONY: help local test test-runtime on-runtime verify check chaos outage killer bench format smoke load screenshot diagram lock clean
 .DELETE_ON_ERROR:
 # Packages are installed without bytecode, which takes longer than to fetch them; what is imported is compiled
 # once, then, and kept.
@@ -7,6 +7,10 @@ unexport PYTHONDONTWRITEBYTECODE
 PIP_INSTALL := -m pip install -q --disable-pip-version-check --no-compile
 
 PYTHON ?= python3
+# The Python that Lambda runs the functions on, where this machine has it: on PATH, or one of pyenv's.
+RUNTIME := $(shell sed -n 's/^RUNTIME = "\(.*\)"/\1/p' infra/function.py)
+RUNTIME_PYTHON ?= $(shell for python in $(RUNTIME) "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/$(RUNTIME:python%=%).*/bin/python; \
+    do "$$python" -c "import ensurepip" 2> /dev/null && echo "$$python" && break; done)
 URL ?= http://tasks.execute-api.localhost:4566
 COUNT ?= 500
 SEED ?=
@@ -15,7 +19,7 @@ BATCH ?= 1
 LOCK_NOTE := Every package of an environment, exactly: a constraint for pip, not a list. Made with: make lock
 
 help:  ## Show what there is to make
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 local: .venv/.run .venv/.emulator  ## The whole system on this machine; prints its URL
 	@.venv/bin/python -m local up $(ARGS)
@@ -25,9 +29,16 @@ test:  ## Every check, and all tests but the long ones
 	@$(MAKE) --no-print-directory check
 	.venv/bin/python -m pytest -n 3 --dist loadgroup
 
-verify: .venv/.dev .venv/.emulator  ## The long tests and proofs
+test-runtime:  ## The functions' tests on the Python that Lambda runs them on, if this machine has it
+	@$(if $(RUNTIME_PYTHON),$(MAKE) --no-print-directory on-runtime,echo "$(RUNTIME) is not here; nothing is tested on it")
+
+on-runtime: .venv/.runtime-tests .venv/.emulator
+	.venv/runtime-tests/bin/python -m pytest -n 3 --dist loadgroup tests/functions
+
+verify: .venv/.dev .venv/.emulator .venv/.runtime  ## The long tests and proofs
 	.venv/bin/python -m pytest -m long -n 2 --dist loadgroup --ignore tests/e2e/test_rights.py
 	.venv/bin/python -m pytest -m long tests/e2e/test_rights.py
+	EMULATOR=moto .venv/bin/python -m pytest -n 3 --dist loadgroup tests/functions
 	$(MAKE) --no-print-directory chaos SEED=20261122
 	$(MAKE) --no-print-directory outage
 
@@ -86,21 +97,35 @@ load: .venv/.run  ## Submit COUNT tasks to URL, BATCH in a request, CONCURRENCY 
 	.venv/emulator/bin/python $(PIP_INSTALL) -r requirements-local.txt
 	@touch $@
 
+.venv/.runtime: requirements-runtime.txt requirements-runtime-lock.txt | .venv/bin/python
+	@$(if $(RUNTIME_PYTHON),,echo "$(RUNTIME) is not here; AWS's runtime client is tested on another Python")
+	$(or $(RUNTIME_PYTHON),.venv/bin/python) -m venv .venv/runtime
+	.venv/runtime/bin/python $(PIP_INSTALL) -r requirements-runtime.txt
+	@touch $@
+
+.venv/.runtime-tests: requirements-runtime-tests.txt requirements-runtime-lock.txt | .venv/bin/python
+	$(RUNTIME_PYTHON) -m venv .venv/runtime-tests
+	.venv/runtime-tests/bin/python $(PIP_INSTALL) -r requirements-runtime-tests.txt
+	ln -sfn ../emulator .venv/runtime-tests/emulator
+	@touch $@
+
 .venv/.bench: requirements-bench.txt requirements-bench-lock.txt | .venv/bin/python
 	.venv/bin/python -m venv .venv/bench
 	.venv/bench/bin/python $(PIP_INSTALL) -r requirements-bench.txt
 	@touch $@
 
 lock: .venv/bin/python  ## Look up what each direct pin brings along, and pin that too
-	truncate -s 0 requirements-lock.txt requirements-local-lock.txt requirements-bench-lock.txt
-	rm -rf build/lock build/lock-local build/lock-bench
+	truncate -s 0 requirements-lock.txt requirements-local-lock.txt requirements-bench-lock.txt requirements-runtime-lock.txt
+	rm -rf build/lock build/lock-local build/lock-bench build/lock-runtime
 	$(PYTHON) -m venv build/lock && build/lock/bin/python $(PIP_INSTALL) -r requirements-dev.txt
 	$(PYTHON) -m venv build/lock-local && build/lock-local/bin/python $(PIP_INSTALL) -r requirements-local.txt
 	$(PYTHON) -m venv build/lock-bench && build/lock-bench/bin/python $(PIP_INSTALL) -r requirements-bench.txt
+	$(PYTHON) -m venv build/lock-runtime && build/lock-runtime/bin/python $(PIP_INSTALL) -r requirements-runtime-tests.txt
 	{ echo '# $(LOCK_NOTE)'; build/lock/bin/python -m pip freeze; } > requirements-lock.txt
 	{ echo '# $(LOCK_NOTE)'; build/lock-local/bin/python -m pip freeze; } > requirements-local-lock.txt
 	{ echo '# $(LOCK_NOTE)'; build/lock-bench/bin/python -m pip freeze; } > requirements-bench-lock.txt
-	rm -rf build/lock build/lock-local build/lock-bench
+	{ echo '# $(LOCK_NOTE)'; build/lock-runtime/bin/python -m pip freeze; } > requirements-runtime-lock.txt
+	rm -rf build/lock build/lock-local build/lock-bench build/lock-runtime
 
 clean:  ## Remove what was installed and built
 	rm -rf .venv build

@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 
     from tasklib.secret_parameters import SsmClient
 
-# At DEBUG it writes whole requests and answers: tasks' data, secrets, signatures. Whatever level a function is set to,
-# these stay out of its log.
-logging.getLogger("botocore").setLevel(logging.INFO)
+# At DEBUG it writes whole requests and answers: tasks' data, secrets, signatures. At INFO it writes where it found its
+# credentials and endpoints, at every cold start. Whatever level a function is set to, these stay out of its log.
+logging.getLogger("botocore").setLevel(logging.WARNING)
 
 #: What a call to AWS raises when it did not do its work, or did it and its answer was lost.
 AWS_ERRORS = (BotoCoreError, ClientError)

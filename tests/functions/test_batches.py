@@ -71,6 +71,7 @@ def statuses(stack: Stack, task_ids: list[str]) -> Counter[tuple[Status, int, in
 
 
 class TestAnEvent:
+    @pytest.mark.batch_statements
     @pytest.mark.parametrize("count", [100, 1000])
     def test_of_many_records_completes_each_once_in_few_calls(
         self, stack: Stack, wire: Wire, process: Process, tmp_path: Path, count: int
@@ -86,6 +87,7 @@ class TestAnEvent:
         assert calls.pop("BatchExecuteStatement") <= count
         assert not calls
 
+    @pytest.mark.batch_statements
     def test_makes_no_client_thread_connection_or_process_for_a_record(
         self, stack: Stack, monkeypatch: pytest.MonkeyPatch, process: Process
     ) -> None:
@@ -127,6 +129,7 @@ class TestAnEvent:
 class TestTwoDeliveriesOfOneTask:
     """In one batch."""
 
+    @pytest.mark.batch_statements
     def test_run_it_once(self, stack: Stack, worker: Worker, deadline: Deadline, tmp_path: Path) -> None:
         task = stack.submit("t", "busy", work(tmp_path))
         other = stack.submit("other", "busy", work(tmp_path))
@@ -134,6 +137,7 @@ class TestTwoDeliveriesOfOneTask:
         assert starts(tmp_path) == {"t": 1, "other": 1}
         assert statuses(stack, ["t", "other"]) == {(Status.COMPLETED, 1, 3): 2}
 
+    @pytest.mark.batch_statements
     def test_that_failed_both_go_back_until_it_is_due(
         self, stack: Stack, worker: Worker, deadline: Deadline
     ) -> None:
@@ -143,6 +147,7 @@ class TestTwoDeliveriesOfOneTask:
         assert statuses(stack, ["t"]) == {(Status.RETRYING, 1, 3): 1}
         assert stack.receive(stack.task_queue_url) == []
 
+    @pytest.mark.batch_statements
     def test_that_failed_for_good_are_both_done(
         self, stack: Stack, worker: Worker, deadline: Deadline
     ) -> None:
@@ -152,6 +157,7 @@ class TestTwoDeliveriesOfOneTask:
         # The second finds the record FAILED and makes sure of the letter.
         assert 1 <= len(stack.letters()) <= 2
 
+    @pytest.mark.batch_statements
     def test_of_which_one_is_of_an_older_run_are_told_apart(
         self, stack: Stack, worker: Worker, deadline: Deadline, tmp_path: Path
     ) -> None:
@@ -161,6 +167,7 @@ class TestTwoDeliveriesOfOneTask:
         assert starts(tmp_path) == {"t": 1}
         assert statuses(stack, ["t"]) == {(Status.COMPLETED, 1, 3): 1}
 
+    @pytest.mark.batch_statements
     def test_that_has_no_attempts_left_write_its_record_once(
         self, stack: Stack, wire: Wire, worker: Worker, deadline: Deadline
     ) -> None:
@@ -217,6 +224,7 @@ def damage(stack: Stack, task_id: str, how: str) -> None:
     )
 
 
+@pytest.mark.batch_statements
 class TestADamagedRecord:
     @pytest.mark.parametrize("how", DAMAGES)
     def test_leaves_its_neighbours_alone(

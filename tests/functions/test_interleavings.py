@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -547,6 +548,7 @@ class Interleavings(RuleBasedStateMachine):
         return dict(answer.get("Item", {}))
 
 
+@pytest.mark.batch_statements
 def test_only_what_the_protocol_allows_happens(stack: Stack) -> None:
     class OnThisStack(Interleavings):
         def __init__(self) -> None:

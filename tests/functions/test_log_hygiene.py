@@ -113,6 +113,16 @@ def request(route: str, body: str = "", **fields: Any) -> dict[str, Any]:
     } | fields
 
 
+@pytest.mark.parametrize("module", ["submit_tasks", "notify_clients"])
+def test_a_cold_start_logs_nothing(
+    load: Load, log: Log, monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    monkeypatch.setenv("CONNECTIONS_URL", "http://127.0.0.1:1/live")
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # the session of another test knows its credentials
+    load(module)
+    assert log.lines == []
+
+
 # -- submission
 
 _TEXT: Final = st.sampled_from([VALUE, f"x{VALUE}\n", f'"{VALUE}', f"\ud800{VALUE}", VALUE * 200, ""])
@@ -229,7 +239,7 @@ class TestASubmission:
 # -- the other routes
 
 #: Requests, and the call to AWS that each of them needs.
-_REQUESTS: Final[list[tuple[str, str, dict[str, Any], str]]] = [
+_REQUESTS: Final[list[Any]] = [
     ("read_tasks", "GET /tasks", {}, "Query"),
     ("read_tasks", "GET /tasks", {"queryStringParameters": {"cursor": NAME, "status": NAME, NAME: NAME}}, ""),
     ("read_tasks", "GET /tasks/{taskId}", {"pathParameters": {"taskId": "pending"}}, "GetItem"),
@@ -237,7 +247,15 @@ _REQUESTS: Final[list[tuple[str, str, dict[str, Any], str]]] = [
     ("read_tasks", "$default", {"rawPath": f"/{NAME}"}, ""),
     ("cancel_tasks", "DELETE /tasks/{taskId}", {"pathParameters": {"taskId": "pending"}}, "GetItem"),
     ("cancel_tasks", "DELETE /tasks/{taskId}", {"pathParameters": {"taskId": f"{NAME}/"}}, ""),
-    ("retry_tasks", "POST /tasks/{taskId}/retry", {"pathParameters": {"taskId": "failed"}}, "SendMessage"),
+    pytest.param(
+        *(
+            "retry_tasks",
+            "POST /tasks/{taskId}/retry",
+            {"pathParameters": {"taskId": "failed"}},
+            "SendMessage",
+        ),
+        marks=pytest.mark.batch_statements,
+    ),
     ("retry_tasks", "POST /tasks/{taskId}/retry", {"queryStringParameters": {NAME: NAME}}, ""),
     ("dashboard", "GET /", {"queryStringParameters": {NAME: NAME}}, ""),
     ("dashboard", "POST /live", {"queryStringParameters": {NAME: NAME}}, ""),
@@ -320,12 +338,12 @@ class TestAnAttempt:
         ("operation", "code"),
         [
             ("", ""),
-            ("BatchExecuteStatement", "ValidationException"),
-            ("BatchExecuteStatement", "parts"),
+            pytest.param("BatchExecuteStatement", "ValidationException", marks=pytest.mark.batch_statements),
+            pytest.param("BatchExecuteStatement", "parts", marks=pytest.mark.batch_statements),
             ("BatchGetItem", "ValidationException"),
             ("ChangeMessageVisibilityBatch", "AccessDenied"),
             ("ChangeMessageVisibilityBatch", "parts"),
-            ("SendMessageBatch", "AccessDenied"),
+            pytest.param("SendMessageBatch", "AccessDenied", marks=pytest.mark.batch_statements),
         ],
     )
     def test_leaves_nothing_of_its_data_and_result_in_the_log(
@@ -347,6 +365,7 @@ class TestAnAttempt:
         if operation:
             assert log.saying(code if code != "parts" else "ValidationError") != []
 
+    @pytest.mark.batch_statements
     def test_shows_the_words_of_its_own_error_and_no_other_value(
         self, stack: Stack, worker: Worker, log: Log
     ) -> None:
@@ -361,6 +380,7 @@ class TestAnAttempt:
         (past,) = json.loads(record.history or "")
         assert len(past["errorMessage"]) == MAX_PAST_ERROR
 
+    @pytest.mark.batch_statements
     def test_whose_data_does_not_fit_its_type_any_more_says_so_without_it(
         self, stack: Stack, shipped: TaskProcesses, log: Log
     ) -> None:
@@ -383,6 +403,7 @@ class TestAnAttempt:
         assert "payload.lines" in errors["lines"]
         assert "payload.headers" in errors["headers"]
 
+    @pytest.mark.batch_statements
     @pytest.mark.parametrize(
         "answered",
         [
@@ -420,6 +441,7 @@ class TestAnAttempt:
         assert log.leaks() == []
         assert VALUE not in (stack.record("t").error_message or "")
 
+    @pytest.mark.batch_statements
     def test_whose_secret_cannot_be_read_says_only_why(
         self, stack: Stack, processes: TaskProcesses, wire: Wire, log: Log
     ) -> None:

@@ -169,6 +169,7 @@ class TestASubmission:
 
         return sweep
 
+    @pytest.mark.batch_statements
     @pytest.mark.parametrize("write", ["data", "state"])
     def test_whose_record_was_written_is_accepted(
         self, stack: Stack, wire: Wire, worker: Worker, work: Work, post: Callable[[str], int], write: str
@@ -181,6 +182,7 @@ class TestASubmission:
         invoke(stack, worker)
         assert (stack.record("t").status, work.starts()) == (Status.COMPLETED, [1])
 
+    @pytest.mark.batch_statements
     def test_that_is_told_of_no_data_is_safe_to_repeat(
         self, stack: Stack, wire: Wire, worker: Worker, work: Work, post: Callable[[str], int]
     ) -> None:
@@ -192,6 +194,7 @@ class TestASubmission:
         invoke(stack, worker)
         assert (stack.record("t").status, work.starts()) == (Status.COMPLETED, [1])
 
+    @pytest.mark.batch_statements
     @pytest.mark.parametrize("repeated", [True, False])
     def test_that_is_told_of_no_record_leaves_none_pending(
         self,
@@ -212,6 +215,7 @@ class TestASubmission:
         invoke(stack, worker)
         assert (stack.record("t").status, work.starts()) == (Status.COMPLETED, [1])
 
+    @pytest.mark.batch_statements
     @ONCE_AND_OFTEN
     def test_whose_message_comes_more_than_once_runs_once(
         self, stack: Stack, wire: Wire, worker: Worker, work: Work, post: Callable[[str], int], times: int
@@ -222,6 +226,7 @@ class TestASubmission:
         drain(stack, worker)
         assert (stack.record("t").attempts, work.starts()) == (1, [1])
 
+    @pytest.mark.batch_statements
     @ONCE_AND_OFTEN
     def test_that_the_sweep_sends_runs_once(
         self,
@@ -263,6 +268,7 @@ def large(payload: str) -> str:
     return json.dumps(json.loads(payload) | {"long": "x" * 2000})
 
 
+@pytest.mark.batch_statements
 @ONCE_AND_OFTEN
 class TestAClaim:
     def test_that_was_won_is_known_and_run(
@@ -302,6 +308,7 @@ class TestAClaim:
         assert work.starts() == [2]
 
 
+@pytest.mark.batch_statements
 @pytest.mark.parametrize("times", [1, TRIES, 2 * TRIES], ids=["once", "to botocore", "to the worker"])
 class TestASettlement:
     def test_as_completed(self, stack: Stack, wire: Wire, worker: Worker, work: Work, times: int) -> None:
@@ -335,6 +342,7 @@ class TestASettlement:
         assert len(stack.letters()) == 1
 
 
+@pytest.mark.batch_statements
 class TestATaskThatCanNeverRun:
     @ONCE_AND_OFTEN
     def test_is_failed_and_buried(
@@ -356,6 +364,7 @@ class TestATaskThatCanNeverRun:
         assert work.starts() == []
 
 
+@pytest.mark.batch_statements
 class TestADeadLetter:
     @pytest.fixture
     def monitor(self, stack: Stack, load: Load) -> Callable[[], None]:
@@ -451,6 +460,7 @@ class TestADeadLetter:
         assert (lines(), messages(stack, stack.dead_letter_queue_url)) == (1, 0)
 
 
+@pytest.mark.batch_statements
 class TestARetry:
     @pytest.fixture
     def retry(self, load: Load) -> Callable[[], int]:
@@ -515,6 +525,7 @@ class TestARetry:
         assert (record.status, record.attempts, work.starts()) == (Status.COMPLETED, 1, [1])
 
 
+@pytest.mark.batch_statements
 @ONCE_AND_OFTEN
 def test_a_message_that_was_put_off_unseen_comes_back_when_it_is_due(
     stack: Stack, wire: Wire, short_worker: Worker, work: Work, times: int
@@ -532,6 +543,7 @@ def test_a_message_that_was_put_off_unseen_comes_back_when_it_is_due(
 class TestNoAnswerAtAll:
     """AWS is gone for the rest of the invocation."""
 
+    @pytest.mark.batch_statements
     @pytest.mark.parametrize("call", ["read", "claim"])
     def test_to_a_claim_gives_the_message_back_unclaimed(
         self, stack: Stack, wire: Wire, short_worker: Worker, work: Work, call: str
@@ -555,6 +567,7 @@ class TestNoAnswerAtAll:
         assert invoke(stack, short_worker) == []
         assert (stack.record("t").attempts, work.starts()) == (1, [1])
 
+    @pytest.mark.batch_statements
     def test_to_a_claim_that_was_made_counts_as_a_crash(
         self, stack: Stack, wire: Wire, short_worker: Worker, work: Work
     ) -> None:
@@ -571,6 +584,7 @@ class TestNoAnswerAtAll:
         record = stack.record("t")
         assert (record.status, record.attempts, work.starts()) == (Status.COMPLETED, 2, [2])
 
+    @pytest.mark.batch_statements
     @pytest.mark.parametrize("outcome", ["good", "bad"])
     @pytest.mark.parametrize("made", [False, True], ids=["not made", "made"])
     def test_to_a_settlement_leaves_the_message_on_the_queue(
@@ -599,6 +613,7 @@ class TestNoAnswerAtAll:
             invoke(stack, short_worker)
             assert (stack.record("t").attempts, work.starts()) == (2, [1, 2])
 
+    @pytest.mark.batch_statements
     def test_to_a_dead_letter_leaves_the_message_on_the_queue(
         self, stack: Stack, wire: Wire, short_worker: Worker, work: Work
     ) -> None:
@@ -613,6 +628,7 @@ class TestNoAnswerAtAll:
         assert invoke(stack, short_worker) == []
         assert (stack.record("t"), len(stack.letters()), work.starts()) == (record, 1, [3])
 
+    @pytest.mark.batch_statements
     def test_to_the_delay_of_a_message_leaves_its_neighbours_alone(
         self, stack: Stack, wire: Wire, worker: Worker, deadline: Deadline, work: Work
     ) -> None:
@@ -669,6 +685,7 @@ FAREWELLS = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.batch_statements
 class TestAQueueThatHangs:
     @FAREWELLS
     def test_holds_up_no_settlement(
@@ -758,6 +775,7 @@ class TestAQueueThatHangs:
         assert stack.record("neighbour").status is Status.COMPLETED
 
 
+@pytest.mark.batch_statements
 class TestAStatement:
     """One of a call that is answered, and it alone is not carried out, or nobody says that it was."""
 
@@ -847,6 +865,7 @@ def completes(statement: dict[str, Any]) -> bool:
     return {"S": "COMPLETED"} in statement["Parameters"]
 
 
+@pytest.mark.batch_statements
 class TestAnEntry:
     """One message of a call to a queue, refused inside an answer."""
 

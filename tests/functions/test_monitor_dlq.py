@@ -48,6 +48,7 @@ def dead_letter_lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
     return [line for line in lines if line.get("eventType") == "DLQ_MESSAGE"]
 
 
+@pytest.mark.batch_statements
 def test_a_failed_task_is_logged_and_marked(
     stack: Stack, load: Load, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -87,6 +88,7 @@ def test_a_letter_that_cannot_be_written_as_it_is_is_logged_all_the_same(
     assert (line["errorMessage"], line["correlationId"]) == ("half ?", "?")
 
 
+@pytest.mark.batch_statements
 @pytest.mark.parametrize(
     "fields",
     [
@@ -132,6 +134,7 @@ def test_a_letter_of_a_task_that_may_still_run_waits_for_its_lease(stack: Stack,
     assert len(stack.wait_for_messages(stack.dead_letter_queue_url)) == 1
 
 
+@pytest.mark.batch_statements
 def test_the_schedule_drains_the_queue(stack: Stack, load: Load, caplog: pytest.LogCaptureFixture) -> None:
     for n in range(25):
         task = stack.submit(f"t{n}", status=Status.FAILED, attempts=3, error_message="bad")

@@ -132,6 +132,7 @@ def test_a_page_of_a_rare_status_ends_after_a_thousand_entries(
     assert all_pages(get, status="COMPLETED") == [[], [rare]]
 
 
+@pytest.mark.batch_statements
 def test_failed_tasks_are_listed_from_their_own_index(stack: Stack, get: Get) -> None:
     for task_id in submit_many(stack, 3):
         task = stack.record(task_id)

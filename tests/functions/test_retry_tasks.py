@@ -40,6 +40,7 @@ def retry(stack: Stack, load: Callable[[str], ModuleType]) -> Retry:
     return make_retry(load("retry_tasks"))
 
 
+@pytest.mark.batch_statements
 def test_a_failed_task_starts_a_new_run(
     stack: Stack, worker: Worker, deadline: Deadline, retry: Retry
 ) -> None:
@@ -59,6 +60,7 @@ def test_a_failed_task_starts_a_new_run(
     assert json.loads(delivery.body)["run"] == 2
 
 
+@pytest.mark.batch_statements
 def test_the_new_run_leaves_the_list_of_failed_and_of_unsent_tasks(
     stack: Stack, worker: Worker, deadline: Deadline, retry: Retry
 ) -> None:
@@ -82,6 +84,7 @@ def test_a_message_of_the_old_run_changes_nothing(
     assert stack.record("t") == before
 
 
+@pytest.mark.batch_statements
 def test_a_retry_whose_message_was_lost_can_be_repeated(stack: Stack, retry: Retry) -> None:
     stack.submit("t", status=Status.FAILED, attempts=3)
     assert retry("t")[0] == 202
@@ -148,6 +151,7 @@ def test_what_is_not_there_cannot_be_retried(stack: Stack, retry: Retry) -> None
     assert retry("not an id")[0] == 400
 
 
+@pytest.mark.batch_statements
 def test_data_lives_on_with_the_new_run(
     stack: Stack, load: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,6 +177,7 @@ def test_data_lives_on_with_the_new_run(
     assert stack.record("u").status is Status.FAILED
 
 
+@pytest.mark.batch_statements
 def test_the_record_remembers_its_last_five_attempts(stack: Stack, worker: Worker, retry: Retry) -> None:
     stack.submit("t", "stubborn")
     for _ in range(3):
@@ -199,6 +204,7 @@ def test_the_record_remembers_its_last_five_attempts(stack: Stack, worker: Worke
     assert all(attempt["durationMs"] >= 0 and attempt["startedAt"] for attempt in history)
 
 
+@pytest.mark.batch_statements
 def test_the_history_tells_of_crashes_and_of_the_success_after(
     stack: Stack, worker: Worker, deadline: Deadline
 ) -> None:

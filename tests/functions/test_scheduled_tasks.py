@@ -180,6 +180,7 @@ def test_a_message_is_sent_at_once_if_the_queue_can_keep_it_back(
     assert delays(wire) == messages * 3
 
 
+@pytest.mark.batch_statements
 def test_the_sweep_sends_what_is_due_later_a_quarter_of_an_hour_before_and_once(
     stack: Stack,
     post: Call,
@@ -204,6 +205,7 @@ def test_the_sweep_sends_what_is_due_later_a_quarter_of_an_hour_before_and_once(
     assert delays(wire)[1:] == [0]
 
 
+@pytest.mark.batch_statements
 def test_a_worker_claims_it_when_it_is_due_and_not_before(
     stack: Stack, worker: Worker, post: Call, travel: Callable[[timedelta], None], wire: Wire
 ) -> None:
@@ -262,6 +264,7 @@ def test_put_off_lists_a_task_until_its_claim() -> None:
 # Cancelling
 
 
+@pytest.mark.batch_statements
 @pytest.mark.parametrize("status", [Status.PENDING, Status.RETRYING])
 def test_a_task_that_waits_is_cancelled_and_never_runs(
     stack: Stack, worker: Worker, cancel: Call, status: Status
@@ -275,6 +278,7 @@ def test_a_task_that_waits_is_cancelled_and_never_runs(
     assert (record.status, record.version) == (Status.CANCELLED, task.version + 1)
 
 
+@pytest.mark.batch_statements
 def test_a_scheduled_task_that_is_cancelled_leaves_the_list_of_the_sweep(
     stack: Stack,
     post: Call,
@@ -302,6 +306,7 @@ def test_there_is_nothing_to_cancel(cancel: Call) -> None:
     assert cancel(taskId="nobody")[0] == 404
 
 
+@pytest.mark.batch_statements
 def test_a_worker_that_claims_it_meanwhile_has_it(stack: Stack, cancel: Call, wire: Wire) -> None:
     task = stack.submit("t")
 
@@ -313,6 +318,7 @@ def test_a_worker_that_claims_it_meanwhile_has_it(stack: Stack, cancel: Call, wi
     assert stack.record("t").status is Status.PROCESSING
 
 
+@pytest.mark.batch_statements
 def test_a_cancellation_whose_answer_was_lost_is_no_other(stack: Stack, cancel: Call, wire: Wire) -> None:
     stack.submit("t")
     wire.lose("BatchExecuteStatement", times=1)
@@ -320,6 +326,7 @@ def test_a_cancellation_whose_answer_was_lost_is_no_other(stack: Stack, cancel: 
     assert (answer, shown["version"]) == (200, 2)
 
 
+@pytest.mark.batch_statements
 def test_cancelled_tasks_are_kept_as_long_as_finished_ones(
     stack: Stack, load: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
 ) -> None:

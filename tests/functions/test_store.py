@@ -44,6 +44,7 @@ class TestSubmission:
         assert record.data is None
         assert stack.store.load_data(record) == LARGE
 
+    @pytest.mark.batch_statements
     @pytest.mark.parametrize("length", [*range(380, 520, 10), 700])
     def test_keeps_a_record_within_one_write_unit_until_it_is_completed(
         self, stack: Stack, length: int
@@ -133,6 +134,7 @@ def change(request: pytest.FixtureRequest, stack: Stack) -> Change:
     return Change(before, case.make(before, clock.now()))
 
 
+@pytest.mark.batch_statements
 class TestAChange:
     def test_makes_the_record_what_it_says(self, stack: Stack, change: Change) -> None:
         assert stack.store.change(*change)
@@ -179,6 +181,7 @@ def claims(stack: Stack, count: int) -> list[Change]:
 
 
 class TestManyChanges:
+    @pytest.mark.batch_statements
     def test_are_made_in_few_calls_each_by_itself(self, stack: Stack, wire: Wire) -> None:
         changes = claims(stack, 60)
         late = changes[30].before
@@ -198,6 +201,7 @@ class TestManyChanges:
         assert stack.store.write([]) == []
         assert wire.made == []
 
+    @pytest.mark.batch_statements
     @pytest.mark.parametrize(
         ("code", "may_pass"),
         [
@@ -225,6 +229,7 @@ class TestManyChanges:
         assert aws.may_pass(refused.error) == may_pass
         assert [stack.record(task_id).version for task_id in ("t0", "t1", "t2")] == [2, 1, 2]
 
+    @pytest.mark.batch_statements
     def test_are_sent_one_by_one_when_their_call_is_refused(self, stack: Stack, wire: Wire) -> None:
         changes = claims(stack, 3)
         wire.refuse("BatchExecuteStatement", '"t1"', code="ValidationException", times=2)
@@ -233,6 +238,7 @@ class TestManyChanges:
         assert outcomes[1].error
         assert not aws.may_pass(outcomes[1].error)
 
+    @pytest.mark.batch_statements
     def test_without_an_answer_may_have_been_made(self, stack: Stack, wire: Wire) -> None:
         changes = claims(stack, 2)
         wire.lose("BatchExecuteStatement", times=3)
@@ -246,6 +252,7 @@ class TestManyChanges:
         assert [outcome.written for outcome in stack.store.write(changes)] == [True, True]
 
 
+@pytest.mark.batch_statements
 def test_finished_tasks_expire_when_retention_is_configured(stack: Stack) -> None:
     store = TaskStore(stack.dynamodb, stack.table, retention=7 * clock.DAY)
     big = replace(stack.submit("small"), task_id="big", updated_at=clock.now())
@@ -349,6 +356,7 @@ class TestTheListing:
         below = stack.store.entries(ListIndex.ALL, 3, tasks[10].created_key, 4)
         assert [entry.task_id for entry in below] == [f"t{n}" for n in range(9, -1, -1)]
 
+    @pytest.mark.batch_statements
     def test_of_failed_tasks_holds_only_those(self, stack: Stack) -> None:
         stack.submit("fine")
         bad = stack.submit("bad")

@@ -169,7 +169,10 @@ class TestABatch:
         ("count", "calls"),
         [
             (1, {"PutItem": 1, "SendMessageBatch": 1}),
-            (100, {"BatchExecuteStatement": 4, "SendMessageBatch": 10}),
+            pytest.param(
+                *(100, {"BatchExecuteStatement": 4, "SendMessageBatch": 10}),
+                marks=pytest.mark.batch_statements,
+            ),
         ],
     )
     def test_of_the_least_and_the_most_tasks_is_stored_and_queued(
@@ -184,7 +187,7 @@ class TestABatch:
         assert [task.task_id for task in stack.store.get_many(ids, consistent=True).tasks] == ids
         assert queued(stack) == sorted(ids)
 
-    @pytest.mark.parametrize("of_the_call", [True, False])
+    @pytest.mark.parametrize("of_the_call", [True, pytest.param(False, marks=pytest.mark.batch_statements)])
     def test_that_may_not_be_stored_together_is_stored_one_by_one_and_logged(
         self,
         stack: Stack,
@@ -367,6 +370,7 @@ class TestAnIdempotencyKey:
 
 
 class TestWithoutAnAnswer:
+    @pytest.mark.batch_statements
     def test_from_the_table_for_some_the_others_are_accepted(
         self, stack: Stack, wire: Wire, post: Post
     ) -> None:
@@ -397,6 +401,7 @@ class TestWithoutAnAnswer:
         assert {item["version"]["N"] for item in stack.items()} == {"1"}
         assert queued(stack) == sorted(f"t{number}" for number in range(30))
 
+    @pytest.mark.batch_statements
     @pytest.mark.parametrize("made", [False, True], ids=["not made", "made"])
     @pytest.mark.parametrize("code", ["ThrottlingError", "InternalServerError", "ValidationError"])
     def test_to_one_record_it_is_written_by_itself(

@@ -86,6 +86,7 @@ def test_a_run_that_is_out_of_time_leaves_the_rest_to_the_next(stack: Stack, swe
     assert sweep() == 1
 
 
+@pytest.mark.batch_statements
 def test_a_restarted_task_is_queued_again_until_a_worker_claims_it(stack: Stack, sweep: Sweep) -> None:
     stored(stack, "t", seconds_ago=6000, status=Status.FAILED, attempts=3)
     assert sweep() == 0
@@ -156,6 +157,7 @@ class TestABacklog:
         assert sorted(firsts[:3]) == [0, 1, 2]
         assert firsts[3] == firsts[0]
 
+    @pytest.mark.batch_statements
     def test_does_not_hold_up_restarted_tasks(self, stack: Stack, wire: Wire, sweep: Sweep) -> None:
         backlog(stack, 0, 120)
         long_ago = created_key("", clock.now() - 600_000)
@@ -172,6 +174,7 @@ class TestABacklog:
         ]
         assert {json.loads(message)["taskId"] for message in messages[:3]} == {"r0", "r1", "r2"}
 
+    @pytest.mark.batch_statements
     def test_of_restarted_tasks_does_not_hold_up_the_others(
         self, stack: Stack, wire: Wire, sweep: Sweep
     ) -> None:

@@ -30,6 +30,7 @@ def written(capsys: Captured) -> list[dict[str, Any]]:
     return metric_lines(capsys.readouterr().out.splitlines())
 
 
+@pytest.mark.batch_statements
 def test_an_invocation_of_the_worker_writes_one_line_for_each_type(
     stack: Stack, worker: Worker, deadline: Deadline, capsys: Captured
 ) -> None:
@@ -45,6 +46,7 @@ def test_an_invocation_of_the_worker_writes_one_line_for_each_type(
     assert lines["failing"].keys() == {of_type(name, "failing") for name in ("TimeInQueue", "RunTime")}
 
 
+@pytest.mark.batch_statements
 def test_an_attempt_after_the_first_is_a_retry_and_the_last_failure_an_end(
     stack: Stack, worker: Worker, deadline: Deadline, capsys: Captured
 ) -> None:
@@ -62,6 +64,7 @@ def test_an_attempt_after_the_first_is_a_retry_and_the_last_failure_an_end(
     assert 500 <= waited < 10_000
 
 
+@pytest.mark.batch_statements
 def test_a_task_that_can_never_run_has_failed(
     stack: Stack, worker: Worker, deadline: Deadline, capsys: Captured
 ) -> None:
@@ -70,6 +73,7 @@ def test_a_task_that_can_never_run_has_failed(
     assert data_points(line) == {of_type("Failed", "long_gone"): [1]}
 
 
+@pytest.mark.batch_statements
 @pytest.mark.parametrize(
     ("fields", "least"),
     [
@@ -89,6 +93,7 @@ def test_time_to_completion_counts_from_when_the_task_could_start(
     assert least <= taken < least + 10_000
 
 
+@pytest.mark.batch_statements
 def test_a_later_run_completes_without_a_time(
     stack: Stack, worker: Worker, deadline: Deadline, capsys: Captured
 ) -> None:
@@ -125,6 +130,7 @@ def test_each_dead_letter_is_counted_when_it_is_reported(stack: Stack, load: Loa
     assert sorted(points, key=len) == [{overall: [1]}, {overall: [1], of_type("DeadLetters", task.type): [1]}]
 
 
+@pytest.mark.batch_statements
 def test_a_task_that_the_queue_gave_up_has_failed_and_is_dead(
     stack: Stack, load: Load, capsys: Captured
 ) -> None:

@@ -63,6 +63,7 @@ def visible_in(stack: Stack, url: str) -> int:
     return int(answer["Attributes"]["ApproximateNumberOfMessagesNotVisible"])
 
 
+@pytest.mark.batch_statements
 class TestAnAttempt:
     def test_that_returns_completes_the_task_with_its_result(
         self, stack: Stack, worker: Worker, deadline: Deadline
@@ -221,6 +222,7 @@ class TestAnAttempt:
 
 
 class TestATimeLimit:
+    @pytest.mark.batch_statements
     def test_ends_the_attempt_and_all_that_it_started(
         self, stack: Stack, worker: Worker, deadline: Deadline, tmp_path: Path
     ) -> None:
@@ -236,6 +238,7 @@ class TestATimeLimit:
         time.sleep(max(0, began + 2 - time.monotonic()))
         assert not (tmp_path / "late").exists()
 
+    @pytest.mark.batch_statements
     def test_counts_threads_that_outlive_their_task(
         self, stack: Stack, worker: Worker, deadline: Deadline, tmp_path: Path
     ) -> None:
@@ -252,6 +255,7 @@ class TestATimeLimit:
         assert stack.record("t").attempts == 0
         assert visible_in(stack, stack.task_queue_url) == 1
 
+    @pytest.mark.batch_statements
     def test_holds_for_processes_outside_of_the_group(
         self, stack: Stack, worker: Worker, deadline: Deadline, tmp_path: Path
     ) -> None:
@@ -264,6 +268,7 @@ class TestATimeLimit:
         time.sleep(max(0, began + 1.5 - time.monotonic()))
         assert not (tmp_path / "late").exists()
 
+    @pytest.mark.batch_statements
     def test_ends_early_enough_to_settle_when_aws_was_slow(
         self, stack: Stack, processes: TaskProcesses, tmp_path: Path
     ) -> None:
@@ -336,6 +341,7 @@ class TestAProcess:
         assert "printed by a task" in done.stderr
 
 
+@pytest.mark.batch_statements
 class TestABatch:
     def test_runs_side_by_side(
         self, stack: Stack, worker: Worker, deadline: Deadline, tmp_path: Path
@@ -423,6 +429,7 @@ class TestADelivery:
         assert not (tmp_path / "diary").exists()
         assert stack.record("t").attempts == fields.get("attempts", 0)
 
+    @pytest.mark.batch_statements
     @pytest.mark.parametrize(
         ("now", "delays", "letters"),
         [
@@ -470,6 +477,7 @@ class TestADelivery:
         assert len(stack.letters()) == letters
         assert stack.receive(stack.task_queue_url) == []
 
+    @pytest.mark.batch_statements
     def test_of_a_task_that_is_gone_when_it_is_claimed_is_dead_lettered(
         self, stack: Stack, wire: Wire, worker: Worker, deadline: Deadline
     ) -> None:
@@ -487,6 +495,7 @@ class TestADelivery:
         assert worker.work_off(stack.deliver(task), deadline) == []
         assert json.loads(stack.letters()[0])["reason"] == "bad"
 
+    @pytest.mark.batch_statements
     def test_under_a_live_lease_goes_back_until_it_ends(
         self, stack: Stack, wire: Wire, worker: Worker, deadline: Deadline
     ) -> None:
@@ -500,6 +509,7 @@ class TestADelivery:
         assert worker.work_off(again, Deadline(30_000)) == []
         assert stack.record("t").status is Status.COMPLETED
 
+    @pytest.mark.batch_statements
     def test_before_it_is_due_goes_back_until_it_is(
         self, stack: Stack, wire: Wire, worker: Worker, deadline: Deadline
     ) -> None:
@@ -512,6 +522,7 @@ class TestADelivery:
         assert worker.work_off(again, Deadline(30_000)) == []
         assert stack.record("t").attempts == 2
 
+    @pytest.mark.batch_statements
     def test_with_no_attempts_left_after_a_crash_is_buried(
         self, stack: Stack, worker: Worker, deadline: Deadline
     ) -> None:
@@ -522,6 +533,7 @@ class TestADelivery:
         assert record.error_message == "the worker died during attempt 3, and no attempts are left"
         assert len(stack.letters()) == 1
 
+    @pytest.mark.batch_statements
     def test_that_names_another_type_runs_under_that_of_its_record(
         self, stack: Stack, worker: Worker, deadline: Deadline
     ) -> None:
@@ -539,6 +551,7 @@ class TestADelivery:
         assert worker.work_off(stack.deliver(f'{{"taskId":"t","run":{run},"type":"echo"}}'), deadline) == []
         assert len(stack.letters()) == 1
 
+    @pytest.mark.batch_statements
     def test_of_an_unknown_type_is_buried(self, stack: Stack, worker: Worker, deadline: Deadline) -> None:
         assert worker.work_off(stack.deliver(stack.submit("t", "gone")), deadline) == []
         record = stack.record("t")
@@ -547,6 +560,7 @@ class TestADelivery:
         assert len(stack.letters()) == 1
 
 
+@pytest.mark.batch_statements
 class TestSecretsOfAType:
     @pytest.fixture
     def parameter(self, stack: Stack, monkeypatch: pytest.MonkeyPatch) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from infra.function import RUNTIME
 from tests.infra.stacks import ROOT, evaluate
 
 GITHUB = ROOT / ".github"
@@ -166,8 +167,21 @@ def test_pushes_and_pull_requests_are_tested_as_everywhere_else() -> None:
 
 
 def test_the_tests_have_the_history_to_compare_with_the_release_before() -> None:
-    [checkout] = [step for step in workflow("test.yml")["jobs"]["test"]["steps"] if "uses" in step]
+    [checkout] = [
+        step
+        for step in workflow("test.yml")["jobs"]["test"]["steps"]
+        if step.get("uses", "").startswith("actions/checkout@")
+    ]
     assert checkout["with"]["fetch-depth"] == 0
+
+
+def test_tests_run_on_the_python_of_the_functions_and_on_the_oldest_that_is_allowed() -> None:
+    steps = workflow("test.yml")["jobs"]["test"]["steps"]
+    [python] = [step["with"] for step in steps if step.get("uses", "").startswith("actions/setup-python@")]
+    oldest = re.search(r'^pythonVersion = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert oldest
+    # The last one is `python3`.
+    assert python["python-version"].split() == [RUNTIME.removeprefix("python"), oldest[1]]
 
 
 def test_pulumi_runs_with_the_policy_pack_and_the_pinned_version() -> None:

@@ -1,0 +1,1 @@
+"""The functions under AWS's own runtime client, as Lambda runs them."""
