@@ -78,6 +78,8 @@ KINDS: Mapping[str, Callable[[], Iterator[tuple[str, Any]]]] = {
     "out of range": out_of_range,
 }
 
+NOTHING: dict[str, Any] = {}
+
 GOOD = ("good-1", "good-2")
 
 
@@ -153,6 +155,7 @@ def queued(stack: Stack) -> set[str]:
     return ids
 
 
+@pytest.mark.batch_statements
 @pytest.mark.parametrize(
     "fields",
     [
@@ -182,6 +185,7 @@ def test_the_sweep_of_new_tasks(stack: Stack, load: Load, people: People, kind: 
     people.know([task_id for task_id in damaged.ids if task_id not in unlisted])
 
 
+@pytest.mark.batch_statements
 def test_the_sweep_of_unsent_tasks(stack: Stack, load: Load, people: People, kind: str) -> None:
     fields: dict[str, Any] = {"run": 2, "unsent_shard": "1", "unsent_key": created_key("", PAST)}
     # Not in the list of all tasks of the sweep's shards.
@@ -238,8 +242,13 @@ def test_the_list(stack: Stack, load: Load, people: People, kind: str, status: S
     ("function", "route", "fields", "answer"),
     [
         ("read_tasks", "GET /tasks/{taskId}", {"status": Status.COMPLETED, "attempts": 1}, 200),
-        ("retry_tasks", "POST /tasks/{taskId}/retry", {"status": Status.FAILED, "attempts": 3}, 202),
-        ("cancel_tasks", "DELETE /tasks/{taskId}", {}, 200),
+        pytest.param(
+            *("retry_tasks", "POST /tasks/{taskId}/retry", {"status": Status.FAILED, "attempts": 3}, 202),
+            marks=pytest.mark.batch_statements,
+        ),
+        pytest.param(
+            *("cancel_tasks", "DELETE /tasks/{taskId}", NOTHING, 200), marks=pytest.mark.batch_statements
+        ),
     ],
     ids=["read", "retry", "cancel"],
 )
@@ -286,6 +295,7 @@ def test_a_submission_under_the_same_id(stack: Stack, load: Load, people: People
     people.know([*statuses])
 
 
+@pytest.mark.batch_statements
 def test_the_monitor(stack: Stack, load: Load, people: People, kind: str) -> None:
     damaged = Damaged(stack, kind, status=Status.FAILED, attempts=3, error_message="bad").store()
     for task_id in damaged.items:
@@ -328,6 +338,7 @@ def test_live_updates(
     people.know(damaged.ids)
 
 
+@pytest.mark.batch_statements
 def test_an_attribute_that_a_record_may_be_without_is_missed_by_no_reader(
     stack: Stack, worker: Worker
 ) -> None:
@@ -360,6 +371,7 @@ class TestTheDataOfATask:
         return task
 
     @VALUES
+    @pytest.mark.batch_statements
     def test_fails_the_task_for_good(self, stack: Stack, worker: Worker, value: Any) -> None:
         assert worker.work_off(stack.deliver(self.store(stack, value)), Deadline(30_000)) == []
         record = stack.record("t")

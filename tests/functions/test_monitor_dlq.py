@@ -160,6 +160,7 @@ def test_without_an_answer_from_aws_the_letter_stays(
     assert kept == [deliveries[0].message_id]
 
 
+@pytest.mark.batch_statements
 def test_a_batch_that_arrives_while_the_trigger_is_switched_is_answered_for_each_letter(
     stack: Stack, load: Load, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -94,6 +94,7 @@ def test_a_retry_whose_message_was_lost_can_be_repeated(stack: Stack, retry: Ret
     assert len(stack.receive(stack.task_queue_url)) == 1
 
 
+@pytest.mark.batch_statements
 def test_a_retry_while_the_monitor_marks_the_task_starts_a_new_run(
     stack: Stack, wire: Wire, retry: Retry
 ) -> None:
@@ -106,6 +107,7 @@ def test_a_retry_while_the_monitor_marks_the_task_starts_a_new_run(
     assert (stack.record("t").run, stack.record("t").dead_lettered_at) == (2, None)
 
 
+@pytest.mark.batch_statements
 @pytest.mark.parametrize(("attempts", "expected"), [(0, 202), (1, 409)])
 def test_a_retry_while_another_one_restarts_the_task_makes_one_run(
     stack: Stack, wire: Wire, retry: Retry, attempts: int, expected: int

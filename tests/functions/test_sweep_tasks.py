@@ -104,6 +104,7 @@ def test_a_restarted_task_is_queued_again_until_a_worker_claims_it(stack: Stack,
     assert sweep() == 0
 
 
+@pytest.mark.batch_statements
 def test_a_cursor_ahead_of_the_sweep_waits_for_it(stack: Stack, sweep: Sweep) -> None:
     """Another sweep was further, or the sweep stays further behind than it did."""
     stored(stack, "t", seconds_ago=130)

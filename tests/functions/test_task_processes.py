@@ -258,7 +258,7 @@ class TestAProcess:
     def test_is_used_again_after_attempts_that_leave_only_what_the_first_has_loaded(
         self, fresh: TaskProcesses, what: str
     ) -> None:
-        names = ["logging.config", "decimal", "multiprocessing.pool", "sqlite3", "unittest.mock", "boto3"]
+        names = ["logging.config", "tarfile", "multiprocessing.pool", "sqlite3", "unittest.mock", "boto3"]
         for _ in range(3):
             process, ending = attempt(fresh, "tidy", what=what, names=names)
             assert ending == Ending(result='"done"')
