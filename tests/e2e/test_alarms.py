@@ -96,6 +96,7 @@ def test_every_alarm_on_our_metrics_finds_its_metric(failing: LocalStack, unread
     assert {alarm["AlarmName"] for alarm in ours} == {
         f"{PREFIX}-dead-letters",
         f"{PREFIX}-dead-letters-parked",
+        f"{PREFIX}-damaged-records",
     }
     for alarm in ours:
         dimensions = tuple((each["Name"], each["Value"]) for each in alarm["Dimensions"])

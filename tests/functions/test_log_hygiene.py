@@ -31,7 +31,6 @@ from tasklib.task_type import REGISTRY, load_all, task_type
 from tasklib.telemetry import logger
 from tasklib.worker import Worker
 
-from . import ENVIRONMENT
 from .conftest import Stack, a_task, event_of, lambda_context
 from .receiver import Receiver, answer
 from .wire import FOREVER, Wire
@@ -53,7 +52,7 @@ class Log(logging.Handler):
         self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        is_ours = record.name == ENVIRONMENT["POWERTOOLS_SERVICE_NAME"]
+        is_ours = record.name == logger.service
         formatter = logger.registered_formatter if is_ours else logging.Formatter()
         self.lines.append(formatter.format(record))
 
