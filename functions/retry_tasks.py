@@ -18,7 +18,9 @@ _task_queue = Queue(aws.sqs(), os.environ["TASK_QUEUE_URL"])
 
 @endpoint
 def handler(request: Request) -> Answer:
-    """202 with the task in its new run, or when its message was sent again; 404, or 409 when it has not failed."""
+    """202 with the task in its new run, or as it is when its message was sent again; 404, or 409 when it needs
+    neither.
+    """
     request.allow_query()
     task = _runnable(request.task_id())
     # Should this fail, the sweep sends it; should it have been sent before, the claim lets one through.
@@ -39,12 +41,12 @@ def _runnable(task_id: str) -> Task:
                     f"Task {task_id} is {task.status}; only one that is FAILED or overdue can be retried."
                 )
                 raise Problem(HTTPStatus.CONFLICT, detail)
+            case _ if not _keep(task):
+                detail = f"The data of task {task_id} is gone; submit it again under another ID."
+                raise Problem(HTTPStatus.CONFLICT, detail)
             case Restart.RESEND:
-                _keep(task)
                 return task
             case Restart.RESTART:
-                if not _keep(task):
-                    raise Problem(HTTPStatus.CONFLICT, f"The data of task {task_id} is gone; submit it anew.")
                 restarted = task.restarted(clock.now())
                 if _store.change(task, restarted):
                     logger.info("task restarted", extra={"taskId": task_id, "run": restarted.run})

@@ -48,7 +48,9 @@ def _submit_one(request: Request) -> Answer:
     status = _status(task, receipt)
     if receipt.accepted:
         logger.info("task accepted", extra={"taskId": task.task_id, "type": task.type, "submitted": 1})
-    body = (receipt.existing or task).public(submission.data)
+    stored = receipt.existing or task
+    # The data of a record that was there is shown as it is: it may say the same in other words.
+    body = stored.public(stored.data or submission.data)
     return Answer(status, body, {"location": f"/tasks/{task.task_id}"})
 
 

@@ -66,7 +66,7 @@ _THROTTLED = frozenset(
 def may_pass(error: Exception) -> bool:
     """Whether a failed call can succeed when it is repeated; a refusal (rights, validation) stays one."""
     if not isinstance(error, ClientError):
-        return True
+        return isinstance(error, BotoCoreError)
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)
     return status >= 500 or status == 429 or error.response.get("Error", {}).get("Code") in _THROTTLED
 

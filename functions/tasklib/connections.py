@@ -106,8 +106,13 @@ class ConnectionStore:
                 **start,
             )
             for item in answer["Items"]:
-                task_ids = frozenset(item["taskIds"].get("SS", ())) if "taskIds" in item else None
-                found.append(Subscription(item["connectionId"].get("S", ""), task_ids))
+                # One that is damaged hears of all tasks, so that it misses nothing.
+                task_ids = item.get("taskIds", {}).get("SS")
+                found.append(
+                    Subscription(
+                        item["connectionId"].get("S", ""), None if task_ids is None else frozenset(task_ids)
+                    )
+                )
             if "LastEvaluatedKey" not in answer:
                 return found
             start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}

@@ -121,9 +121,13 @@ class _Values:
     def __init__(self) -> None:
         self.are_kept = True
 
-    def float_of(self, text: str) -> float | Unkept:
+    def float_of(self, text: str) -> float | int | Unkept:
         value = float(text)
-        return value if _is_kept(value, text) else self._unkept(_ROUNDED)
+        if _is_kept(value, text):
+            return value
+        if value and math.isfinite(value) and (exact := Decimal(text)) == int(exact):
+            return int(exact)  # whole, and too long for a double
+        return self._unkept(_ROUNDED)
 
     def int_of(self, text: str) -> int | float | Unkept:
         if text == "-0":
@@ -151,7 +155,7 @@ class _Values:
 
 def _is_kept(value: float, text: str) -> bool:
     """Whether a double says what the text says, in one of the two ways in which programs write doubles: in as few
-    digits as tell it from its neighbours, or in 17.
+    digits as tell it from its neighbours, or in 17. In the second way, two whole numbers can be the same double.
     """
     if len(text) <= 16 and "e" not in text and "E" not in text:
         return True  # a double holds 15 digits, and the 16th character is the point
@@ -160,4 +164,6 @@ def _is_kept(value: float, text: str) -> bool:
     if value == 0:
         return not text.lower().partition("e")[0].strip("-0.")
     shortest = repr(value)
-    return shortest == text or Decimal(text) in (Decimal(shortest), Decimal(f"{value:.17g}"))
+    if shortest == text or Decimal(text) == Decimal(shortest):
+        return True
+    return not value.is_integer() and Decimal(text) == Decimal(f"{value:.17g}")

@@ -45,7 +45,8 @@ def list_page(store: TaskStore, *, shards: int, status: Status | None, limit: in
     while read < MAX_ENTRIES and (chunk := list(islice(entries, stride))):
         read += len(chunk)
         stride = _STRIDE  # a first chunk that was not enough held tasks of no interest, or expired ones
-        place = chunk[-1].place
+        # One that is damaged is no place to go on from; it is reported when its record is read.
+        place = next((entry.place for entry in reversed(chunk) if not entry.is_damaged), place)
         # Consistent, or a task that the index already lists could be missing from its page.
         for task in store.get_many([entry.task_id for entry in chunk], consistent=True).tasks:
             if status in (None, task.status):

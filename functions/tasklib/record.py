@@ -31,18 +31,18 @@ STATE: Final = "state"
 #: Numbers that are written as a time of the calendar, in milliseconds: to the end of the year 9999.
 _TIMES: Final = range(253_402_300_800_000)
 
-#: All other numbers: what JSON carries exactly.
+#: Numbers that are never written as a time: what JSON carries exactly.
 _NUMBERS: Final = range(2**53)
 
 #: The range of each attribute that is a number.
-_RANGES: Final = {
+RANGES: Final = {
     "run": range(1, 10**9),
     "attempts": range(10**9),
     "version": _NUMBERS,
     "updatedAt": _TIMES,
-    "leaseUntil": _NUMBERS,
-    "notBefore": _NUMBERS,
-    "deadLetteredAt": _NUMBERS,
+    "leaseUntil": _TIMES,
+    "notBefore": _TIMES,
+    "deadLetteredAt": _TIMES,
     "expiresAt": _NUMBERS,
     "runAt": _TIMES,
 }
@@ -55,6 +55,12 @@ class DamagedRecordError(Exception):
         super().__init__(problem)
         self.task_id = task_id
 
+
+#: The texts that messages, index keys and live updates hold, which have limits of their own; and their most characters.
+_SHORT: Final = frozenset(
+    ("type", "contentHash", "correlationId", "claimId", "listShard", "failedShard", "unsentShard")
+)
+_MAX_SHORT: Final = 1024
 
 #: Record attributes and the fields of `Task` that they hold, other than the data.
 FIELDS: Final = {
@@ -131,10 +137,13 @@ def to_task(item: Item) -> Task:
         raise DamagedRecordError(id_in(item), str(error)) from None
 
 
-def data_in(item: Item) -> TaskData | None:
-    """The data that an item holds; None when it holds none. Raises DamagedRecordError."""
+def data_in(item: Item) -> TaskData:
+    """The data that an item of its own holds. Raises DamagedRecordError."""
     try:
-        return _data_in(item)
+        data = _data_in(item)
+        if data is None:
+            raise _DamageError("payload: missing")
+        return data
     except _DamageError as error:
         raise DamagedRecordError(id_in(item), str(error)) from None
 
@@ -156,9 +165,9 @@ class _DamageError(Exception):
 
 def _read(item: Item, name: str) -> str | int | Status:
     """An attribute of a record, checked."""
-    if name in _RANGES:
+    if name in RANGES:
         number = _number(item, name)
-        if number not in _RANGES[name]:
+        if number not in RANGES[name]:
             raise _DamageError(f"{name}: out of range")
         return number
     text = _text(item, name)
@@ -179,9 +188,12 @@ def _number(item: Item, name: str) -> int:
 
 def _text(item: Item, name: str) -> str:
     try:
-        return item[name]["S"]  # pyright: ignore[reportTypedDictNotRequiredAccess]
+        text = item[name]["S"]  # pyright: ignore[reportTypedDictNotRequiredAccess]
     except (KeyError, TypeError):
         raise _DamageError(f"{name}: not a string") from None
+    if name in _SHORT and len(text) > _MAX_SHORT:
+        raise _DamageError(f"{name}: too long")
+    return text
 
 
 def _data_in(item: Item) -> TaskData | None:
@@ -196,11 +208,19 @@ def _data_in(item: Item) -> TaskData | None:
 
 
 def _json(text: str) -> Any:
-    """What the text holds; `_NO_JSON` when it is no JSON."""
+    """What the text holds; `_NO_JSON` when it is no JSON that an answer can hold."""
     try:
-        return json.loads(text)
+        value = json.loads(text, parse_constant=_refuse)
+        if "\\u" in text:
+            # Half of a surrogate pair can be written so, and cannot be sent.
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return _NO_JSON
+    return value
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)
 
 
 _NO_JSON: Final = object()

@@ -57,8 +57,6 @@ if TYPE_CHECKING:
 
     from tasklib.record import Item
 
-_HOUR: Final = 3_600_000
-
 #: Statements of one BatchExecuteStatement call, at most; and keys of one BatchGetItem call.
 STATEMENTS: Final = 25
 _BATCH: Final = 100
@@ -82,6 +80,11 @@ class ListEntry(NamedTuple):
     place: str
     task_id: str
 
+    @property
+    def is_damaged(self) -> bool:
+        """Whether its place is none, and so its record cannot be read either."""
+        return place_time(self.place) is None
+
 
 class Records(NamedTuple):
     """What was found of many tasks: those that can be read, and the IDs of those whose records are damaged."""
@@ -99,9 +102,12 @@ class Recheck(NamedTuple):
 
     @classmethod
     def at(cls, time: int, shard: str, task_ids: Sequence[str]) -> Self:
-        """A recheck at this time (ms) or up to an hour later; of the same tasks, it is the same within the hour."""
+        """A recheck at the first midnight (UTC) from this time on, in ms.
+
+        The same tasks have one recheck a day at most, however often they are noted.
+        """
         digest = hashlib.sha256("\n".join(task_ids).encode()).hexdigest()[:32]
-        return cls(shard, created_key(digest, -(-time // _HOUR) * _HOUR), task_ids)
+        return cls(shard, created_key(digest, -(-time // clock.DAY) * clock.DAY), task_ids)
 
 
 class Change(NamedTuple):
@@ -233,17 +239,29 @@ class TaskStore:
         return None if task is None or task.has_expired(clock.now()) else task
 
     def load_data(self, task: Task) -> TaskData | None:
-        """The data of a task, from its record or its own item (a consistent read); None when it is gone or damaged."""
+        """As `read_data`; None also when it is damaged."""
+        try:
+            return self.read_data(task)
+        except DamagedRecordError:
+            return None
+
+    def read_data(self, task: Task) -> TaskData | None:
+        """The data of a task, from its record or its own item (a consistent read); None when it is gone.
+
+        Raises DamagedRecordError.
+        """
         if task.data is not None:
             return task.data
         answer = self._client.get_item(
             TableName=self._table, Key=key_of(task.task_id, data_part(task)), ConsistentRead=True
         )
+        if "Item" not in answer:
+            return None
         try:
-            return data_in(answer["Item"]) if "Item" in answer else None
+            return data_in(answer["Item"])
         except DamagedRecordError as error:
             report(error)
-            return None
+            raise
 
     def get_many(self, task_ids: Sequence[str], *, consistent: bool) -> Records:
         """The records of these tasks, in this order; those that are gone are left out.
@@ -314,14 +332,10 @@ class TaskStore:
                 Limit=size,
                 **start,
             )
-            # Whoever wants more than the first page wanted more than was asked for: what follows goes faster.
+            # A caller that takes more than the first page takes many: larger pages are faster.
             size = max(size, _BATCH)
             for item in answer["Items"]:
-                entry = ListEntry(item[place].get("S", ""), id_in(item))
-                if place_time(entry.place) is None:
-                    report(DamagedRecordError(entry.task_id, f"{place}: not what this code writes"))
-                else:
-                    yield entry
+                yield ListEntry(item[place].get("S", ""), id_in(item))
             if "LastEvaluatedKey" not in answer:
                 return
             start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
@@ -343,7 +357,10 @@ class TaskStore:
         return outcomes
 
     def change(self, before: Task, after: Task) -> bool:
-        """Change one record, as `write`. Returns whether it was written; raises when that is not known."""
+        """Change one record, as `write`. Returns whether it was written; raises when that is not known.
+
+        Raises DamagedRecordError, too.
+        """
         (outcome,) = self.write([Change(before, after)])
         if outcome.error is not None:
             raise outcome.error
@@ -432,7 +449,8 @@ class TaskStore:
         if "Item" not in answer:
             return ""
         place = answer["Item"].get("place", {}).get("S", "")
-        if place_time(place) is None:
+        time = place_time(place)
+        if time is None or time > clock.now() + clock.DAY:
             error = DamagedRecordError(_SWEEP, f"cursor of shard {shard}: not what this code writes")
             report(error)
             raise error
@@ -461,7 +479,7 @@ class TaskStore:
         )
 
     def rechecks(self, shard: str, before: str) -> Iterator[Recheck]:
-        """The rechecks of a shard whose time is before this place, the oldest first."""
+        """The rechecks of a shard whose time is before this place, the oldest first. A damaged one is reported."""
         start: dict[str, Any] = {}
         while True:
             answer = self._client.query(
@@ -472,7 +490,10 @@ class TaskStore:
             )
             for item in answer["Items"]:
                 task_ids = item.get("taskIds", {}).get("S", "").split(",")
-                yield Recheck(shard, item["part"].get("S", ""), [*filter(TASK_ID.fullmatch, task_ids)])
+                if all(map(TASK_ID.fullmatch, task_ids)):
+                    yield Recheck(shard, item["part"].get("S", ""), task_ids)
+                else:
+                    report(DamagedRecordError(id_in(item), "taskIds: not what this code writes"))
             if "LastEvaluatedKey" not in answer:
                 return
             start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
@@ -519,8 +540,8 @@ def _outcome(change: Change, error: BatchStatementErrorTypeDef | None) -> Outcom
     if code == "ConditionalCheckFailed":
         try:
             record = read_task(error["Item"]) if "Item" in error else None
-        except DamagedRecordError:
-            return _failed("DamagedRecord", "the record cannot be read")
+        except DamagedRecordError as damage:
+            return Outcome(written=False, record=None, error=damage)
         return Outcome(written=record == change.after, record=record)
     # Inside a 200, and botocore retries none of them.
     return _failed(code, error.get("Message", ""))

@@ -72,20 +72,6 @@ class Receipt(NamedTuple):
         """Whether the task is new and stored."""
         return self.existing is None and self.error is None
 
-    def to_queue(self, task: Task, now: int) -> Task | None:
-        """The task whose message is to be sent after this submission of `task`, or None.
-
-        One that was there and is overdue may have lost its message: the same submission again revives it.
-        """
-        if self.accepted:
-            return task if task.is_queued(now) else None
-        is_lost = (
-            self.existing
-            and self.existing.content_hash == task.content_hash
-            and self.existing.is_overdue(now)
-        )
-        return self.existing if is_lost else None
-
 
 class Submitter:
     """Stores new tasks and queues them, and has an answer for each before the invocation ends.
@@ -123,8 +109,11 @@ class Submitter:
         inserted = self._insert(once)
         self._each(store, [same_id for task_id, same_id in places.items() if task_id not in inserted])
         now = clock.now()
-        queued = [receipt.to_queue(task, now) for (task, _), receipt in zip(tasks, receipts, strict=True)]
-        messages = [TaskMessage.of(task) for task in queued if task]
+        messages = [
+            TaskMessage.of(task)
+            for (task, _), receipt in zip(tasks, receipts, strict=True)
+            if receipt.accepted and task.is_queued(now)
+        ]
         self._each(self._send, [messages[at : at + _MESSAGES] for at in range(0, len(messages), _MESSAGES)])
         return receipts
 

@@ -1,7 +1,7 @@
 """What an attempt leaves behind in its process, and whether the next attempt may run there.
 
 Most of what a process keeps can be compared: a process that differs from what it was at its start is not used again.
-Some of it changes with each attempt and is set anew before the next one. What code keeps in its modules, and what it
+Some of it changes with each attempt and is set again before the next one. What code keeps in its modules, and what it
 loads, stays: that is what processes are kept for. `docs/task-types.md` has the list.
 """
 
@@ -60,9 +60,9 @@ class Surroundings:
         self._most_growth = megabytes * 1024 * 1024 // _SHARE
 
     def prepare(self, variables: Mapping[str, str]) -> None:
-        """Before each attempt: sets what every attempt gets anew, and the platform's variables to these values."""
+        """Before each attempt: sets what no attempt may inherit, and the platform's variables to these values."""
         platform_variables.adopt(variables)
-        # Whoever seeds it would give all later attempts the same numbers.
+        # An attempt that seeds it would give all later ones the same numbers.
         random.seed()
         if asyncio := sys.modules.get("asyncio"):
             asyncio.set_event_loop_policy(self._event_loop_policy)
@@ -103,14 +103,16 @@ def _settings() -> tuple[object, ...]:
         _scheduling(),
         [_file_of(descriptor) for descriptor in range(3)],
         [_stream(stream) for stream in (sys.stdin, sys.stdout, sys.stderr)],
-        time.tzname,
+        (time.tzname, time.timezone, time.altzone, time.daylight),
         locale.setlocale(locale.LC_ALL),
         socket.getdefaulttimeout(),
         (sys.getrecursionlimit(), sys.getswitchinterval(), sys.get_int_max_str_digits()),
         (sys.gettrace(), sys.getprofile(), threading.gettrace(), threading.getprofile()),
         (sys.excepthook, sys.unraisablehook, threading.excepthook),
+        (sys.displayhook, sys.breakpointhook, sys.get_asyncgen_hooks()),
+        threading.stack_size(),
         sys.path[:],
-        (gc.isenabled(), gc.get_threshold(), gc.get_debug()),
+        (gc.isenabled(), gc.get_threshold(), gc.get_debug(), gc.callbacks[:]),
         _logging(),
         # The others only change what is printed, and many modules add some when they are loaded.
         [rule for rule in warnings.filters if rule[0] == "error"],

@@ -15,7 +15,8 @@ nearly all do, are never noted.
 While a backlog lasts, there is more to sweep than there is time. So the lists are swept in turn, a stride of each,
 and each minute another shard is the first.
 
-A message too many is harmless: the claim lets one through. A record that cannot be read is rechecked after a day.
+A message too many is harmless: the claim lets one through. A record that cannot be read is rechecked after a day. A
+list that cannot be swept leaves the others alone.
 """
 
 from collections import deque
@@ -23,7 +24,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Final, NamedTuple
 
-from tasklib import clock
+from tasklib import aws, clock
 from tasklib.clock import Deadline
 from tasklib.queue import Queue, TaskMessage
 from tasklib.record import DamagedRecordError
@@ -69,7 +70,10 @@ class Sweep:
         self._settings = settings
 
     def run(self, deadline: Deadline) -> int:
-        """Works through all shards, as far as the time allows. Returns how many messages it sent."""
+        """Works through all shards, as far as the time allows. Returns how many messages it sent.
+
+        Raises the first error that a list was given up for, when the other lists are swept.
+        """
         now, shards = clock.now(), self._settings.shards
         first, end = now // _MINUTE, created_key("", now - self._settings.behind)
         order = [(first + place) % shards for place in range(shards)]
@@ -77,15 +81,21 @@ class Sweep:
         lists.extend(self._submitted(shard, end) for shard in order)
         lists.extend(self._rechecks(str(shard), created_key("", now)) for shard in order)
         sent = 0
+        errors: list[Exception] = []
         while lists and deadline.remaining() > _LAST_STRIDE:
             strides = lists.popleft()
             try:
                 messages = next(strides, None)
             except DamagedRecordError:
-                continue  # the list's own cursor, which is reported; the other lists go on
+                continue  # the list's own cursor, which is reported
+            except Exception as error:  # noqa: BLE001 - raised when the other lists are swept
+                errors.append(error)
+                continue
             if messages is not None:
                 sent += messages
                 lists.append(strides)
+        if errors:
+            raise errors[0]
         return sent
 
     def _submitted(self, shard: int, end: str) -> Iterator[int]:
@@ -100,7 +110,8 @@ class Sweep:
             sent = self._send(
                 [task for task in tasks if task.status is Status.PENDING and task.unsent_key is None]
             )
-            self._store.move_cursor(shard, stride[-1].place)
+            if place := next((entry.place for entry in reversed(stride) if not entry.is_damaged), None):
+                self._store.move_cursor(shard, place)
             yield len(sent)
 
     def _unsent(self, shard: int, end: str) -> Iterator[int]:
@@ -112,21 +123,24 @@ class Sweep:
             waiting = [task for task in tasks if task.unsent_key is not None]
             self._note(str(shard), waiting)
             sent = self._send(waiting)
-            # Further down the list, so that a long queue does not get one more copy every minute.
-            for outcome in self._store.write([Change(task, task.sent_again(clock.now())) for task in sent]):
+            # Further down the list, so that a long queue does not get one more copy every minute. One that stays where
+            # it is gets another copy.
+            outcomes = self._store.write([Change(task, task.sent_again(clock.now())) for task in sent])
+            for task, outcome in zip(sent, outcomes, strict=True):
                 if outcome.error is not None:
-                    raise outcome.error
+                    facts = {"taskId": task.task_id, "reason": aws.reason(outcome.error)}
+                    logger.warning("a task stays where it is on the list of unsent tasks", extra=facts)
             yield len(sent)
 
     def _rechecks(self, shard: str, end: str) -> Iterator[int]:
         """Looks again at the tasks that were noted, whose messages SQS has dropped by now."""
         for recheck in self._store.rechecks(shard, end):
             tasks, damaged = self._store.get_many(recheck.task_ids, consistent=True)
-            unended = [task for task in tasks if task.needs_message]
+            # Those that are listed as unsent get their messages, and their next recheck, by that list.
+            unended = [task for task in tasks if task.needs_message and task.unsent_key is None]
             self._note(shard, unended, damaged)
-            self._keep_data(unended)
-            # Those that are listed as unsent get their messages by that list.
-            sent = self._send([task for task in unended if task.unsent_key is None])
+            self._keep_data([task for task in tasks if task.needs_message])
+            sent = self._send(unended)
             self._store.remove_recheck(recheck)
             yield len(sent)
 
@@ -140,8 +154,6 @@ class Sweep:
 
     def _keep_data(self, tasks: Sequence[Task]) -> None:
         """Lets the data of tasks that go on waiting live as long as their next message, and a retry after it."""
-        if not self._settings.task_retention:
-            return  # it lives for ever
         lifetime = clock.now() + self._settings.message_retention + self._settings.task_retention
         for task in tasks:
             self._store.keep_data(task, until=lifetime + 3 * clock.DAY, at_least=lifetime + clock.DAY)

@@ -29,7 +29,7 @@ CRASHED = "the worker died"
 QUEUED_AHEAD = 15 * 60_000
 
 #: A task is overdue when it could have started this long ago, in milliseconds, and has not. Its message may be lost,
-#: so a person, or a client that submits it again, may have another one sent.
+#: so a person may have another one sent.
 OVERDUE = 15 * 60_000
 
 #: The shortest and the longest time, in milliseconds, between two messages that the sweep sends for a task that waits.
@@ -536,7 +536,7 @@ class Restart(StrEnum):
 
     RESTART = "restart"  #: start a new run
     RESEND = "resend"  #: a new run that waits for its first claim, or a task that is overdue: send its message again
-    REFUSE = "refuse"  #: the task has not failed
+    REFUSE = "refuse"  #: the task has neither failed nor lost its message, as far as its record says
 
 
 def judge_restart(task: Task, now: int) -> Restart:

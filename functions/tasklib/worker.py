@@ -23,6 +23,7 @@ from tasklib import aws, clock
 from tasklib.clock import Deadline
 from tasklib.messages import Messages
 from tasklib.queue import BadMessageError, DeadLetter, Delivery, Queue, TaskMessage
+from tasklib.record import DamagedRecordError
 from tasklib.retry_policy import RetryPolicy
 from tasklib.secret_parameters import SecretParameters
 from tasklib.store import Change, TaskStore
@@ -367,7 +368,7 @@ class _Batch:
         started = time.monotonic()
         ending: Ending | None = None
         try:
-            data = self._insist(lambda: self._store.load_data(job.task))
+            data = self._insist(lambda: self._store.read_data(job.task))
             secrets = self._secrets(job)
             # Slow answers of AWS shorten the attempt, or cost it, but never the time to settle.
             time_limit = min(job.terms.time_limit, self._deadline.remaining() - _SETTLING_TIME)
@@ -382,6 +383,9 @@ class _Batch:
         except aws.AWS_ERRORS as error:
             # Claimed and not run: another worker takes over when the lease ends.
             logger.warning("attempt not settled", extra=_names(job.task) | {"reason": aws.reason(error)})
+        except DamagedRecordError as error:
+            # It is reported, and may be mended before the next attempt.
+            ending = Ending(error=f"the task's data cannot be read: {error}")
         except Exception:  # noqa: BLE001 - logged whole, and the lease runs out
             logger.exception("an attempt could not be made", extra=_names(job.task))
         finally:

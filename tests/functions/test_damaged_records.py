@@ -11,14 +11,16 @@ from typing import Any
 import pytest
 from tasklib import clock
 from tasklib.clock import Deadline
+from tasklib.connections import Subscription
 from tasklib.queue import DeadLetter
-from tasklib.record import FIELDS, key_of, to_item
+from tasklib.record import FIELDS, RANGES, key_of, to_item
 from tasklib.store import Recheck
 from tasklib.task import Status, Task, TaskData, created_key
 from tasklib.worker import Worker
 
 from .conftest import Stack, a_task, event_of, lambda_context, message_of
 from .websocket_gateway import WebSocketGateway
+from .wire import Wire
 
 Load = Callable[[str], ModuleType]
 
@@ -43,13 +45,14 @@ REQUIRED = {
 
 #: Texts that no release writes. All other attributes may hold any text.
 BAD_TEXTS = {
-    "type": [""],
+    "type": ["", "x" * 1025],
     "status": ["", "PAUSED", "pending"],
     "createdKey": ["0 long ago", "2023-13-01T00:00:00.000Z#t", "2023-01-01T00:00:00.000Z"],
     "unsentKey": ["0 soon", "2023-01-01T25:00:00.000Z#t"],
-    "result": ["", "{", "[" * 100_000],
-    "history": ["long ago", "{}", "[1]"],
-    "payload": ["", "{", "[]", '"x"'],
+    "result": ["", "{", "[" * 100_000, "NaN", r'"\ud800"'],
+    "history": ["long ago", "{}", "[1]", r'[{"errorMessage": "\udfff"}]'],
+    "payload": ["", "{", "[]", '"x"', r'{"a": "\uDEAD"}', '{"a": Infinity}'],
+    **{name: ["x" * 1025] for name in ("contentHash", "correlationId", "claimId")},
 }
 OTHER_TYPES: Sequence[Any] = ({"BOOL": True}, {"NULL": True}, {"M": {}}, {"B": b"1"})
 OUT_OF_RANGE = ["-1", "1.5", "1" + "0" * 30]
@@ -137,7 +140,7 @@ class People:
         assert {line["taskId"] for line in lines} == set(task_ids)
         assert all(line["levelname"] == "ERROR" for line in lines)
         for line in lines:
-            assert line["taskId"].startswith(line["problem"].partition(":")[0]), line["problem"]
+            assert line["taskId"].startswith((line["problem"].partition(":")[0], "t")), line["problem"]
         metrics = [line for line in self._output.readouterr().out.splitlines() if '"DamagedRecords"' in line]
         assert len(metrics) == len(lines)
 
@@ -204,8 +207,8 @@ def test_the_sweep_of_tasks_to_recheck(stack: Stack, load: Load, people: People,
     assert queued(stack) == set(GOOD)
     people.know(damaged.ids)
     # And again when somebody may have mended them.
-    tomorrow = created_key("", clock.now() + clock.DAY + 3_600_000)
-    noted = [task_id for recheck in stack.store.rechecks("1", tomorrow) for task_id in recheck.task_ids]
+    due = created_key("", clock.now() + 2 * clock.DAY)
+    noted = [task_id for recheck in stack.store.rechecks("1", due) for task_id in recheck.task_ids]
     assert sorted(noted) == sorted(damaged.ids)
 
 
@@ -358,6 +361,106 @@ def test_an_attribute_that_a_record_may_be_without_is_missed_by_no_reader(
     assert {stack.record(name).status for name in optional} == {Status.COMPLETED}
 
 
+@pytest.mark.batch_statements
+def test_numbers_at_the_edge_of_their_range_are_read_by_every_reader(
+    stack: Stack, load: Load, worker: Worker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is let in must do no harm inside."""
+    # But for the last value of what is counted, after which there is none.
+    edges = [(name, numbers[0]) for name, numbers in RANGES.items()]
+    edges += [(name, RANGES[name][-1]) for name in RANGES.keys() - {"run", "attempts", "version"}]
+    ids = [f"{name}-{number}" for name, number in edges]
+    for status in (Status.PENDING, Status.RETRYING, Status.PROCESSING, Status.FAILED, Status.COMPLETED):
+        place = {"unsent_shard": "1", "unsent_key": created_key("", PAST)} if status is Status.PENDING else {}
+        fields: dict[str, Any] = {"status": status, "list_shard": "1", **place}
+        damaged = Damaged(stack, "missing", **fields)
+        damaged.items = {
+            task_id: {**damaged.items["good-1"], **key_of(task_id, "state"), name: {"N": str(number)}}
+            for task_id, (name, number) in zip(ids, edges, strict=True)
+        }
+        damaged.store()
+        stack.store.add_recheck(Recheck.at(PAST, "1", ids))
+        handler = load("sweep_tasks").handler
+        handler({}, lambda_context(60_000))
+        for function, route in (
+            ("read_tasks", "GET /tasks/{taskId}"),
+            ("retry_tasks", "POST /tasks/{taskId}/retry"),
+            ("cancel_tasks", "DELETE /tasks/{taskId}"),
+        ):
+            for task_id in ids:
+                answer = load(function).handler(
+                    event(route, pathParameters={"taskId": task_id}), lambda_context()
+                )
+                assert answer["statusCode"] in (200, 202, 404, 409), answer
+        assert load("read_tasks").handler(event("GET /tasks"), lambda_context())["statusCode"] == 200
+        damaged.store()
+        worker.work_off([message_of(task_id) for task_id in ids], Deadline(30_000))
+    assert [line.getMessage() for line in caplog.records if line.exc_info] == []
+
+
+@pytest.mark.batch_statements
+def test_a_record_that_is_damaged_while_the_sweep_is_at_it_leaves_its_neighbours_alone(
+    stack: Stack, wire: Wire, load: Load, people: People
+) -> None:
+    fields: dict[str, Any] = {"run": 2, "unsent_shard": "1", "unsent_key": created_key("", PAST)}
+    for task_id in ("bad", *GOOD):
+        stack.submit(task_id, list_shard="9", **fields)
+
+    def damage() -> None:
+        stack.dynamodb.update_item(
+            TableName=stack.table,
+            Key=key_of("bad", "state"),
+            UpdateExpression="SET version = :other, updatedAt = :text",
+            ExpressionAttributeValues={":other": {"N": "9"}, ":text": {"S": "then"}},
+        )
+
+    wire.meanwhile("SendMessageBatch", "bad", damage)
+    handler = load("sweep_tasks").handler
+    assert handler({}, lambda_context(60_000)) == {"sent": 3}
+    assert all((stack.record(task_id).unsent_key or "") > created_key("", PAST + 1) for task_id in GOOD)
+    assert handler({}, lambda_context(60_000)) == {"sent": 0}
+
+
+@pytest.mark.parametrize("operation", ["Query", "SendMessageBatch"])
+def test_a_list_that_cannot_be_swept_leaves_the_others_alone(
+    stack: Stack, wire: Wire, load: Load, operation: str
+) -> None:
+    for shard in range(3):
+        stack.submit(f"t{shard}", created_key=created_key(f"t{shard}", PAST), list_shard=str(shard))
+    stack.submit("recheck", status=Status.RETRYING, attempts=1, list_shard="9")
+    stack.store.add_recheck(Recheck.at(PAST, "2", ["recheck"]))
+    text = {"Query": "#recheck#1", "SendMessageBatch": "t1"}[operation]
+    wire.refuse(operation, text, code="ValidationException")
+    with pytest.raises(Exception, match="ValidationException"):
+        load("sweep_tasks").handler({}, lambda_context(60_000))
+    assert queued(stack) >= {"t0", "t2", "recheck"}
+
+
+def test_a_record_whose_place_in_the_list_was_damaged_is_sent_once_it_is_mended(
+    stack: Stack, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = stack.submit("t", created_key=created_key("t", PAST), list_shard="1")
+    item = to_item(task)
+    stack.dynamodb.put_item(TableName=stack.table, Item={**item, "createdKey": {"S": "0 long ago"}})
+    handler = load("sweep_tasks").handler
+    handler({}, lambda_context(60_000))
+    stack.dynamodb.put_item(
+        TableName=stack.table, Item={**item, "payload": {"S": "{}"}, "version": {"N": "2"}}
+    )
+    stack.store.move_cursor(1, created_key("", PAST + 1))
+    later = clock.now() + 2 * clock.DAY
+    monkeypatch.setattr(clock, "now", lambda: later)
+    handler({}, lambda_context(60_000))
+    assert queued(stack) == {"t"}
+
+
+def test_a_damaged_subscription_hears_of_all_tasks(stack: Stack) -> None:
+    stack.connections.subscribe("c", ["t"])
+    (item,) = stack.dynamodb.scan(TableName=stack.connections_table)["Items"]
+    stack.dynamodb.put_item(TableName=stack.connections_table, Item={**item, "taskIds": {"S": "t"}})
+    assert stack.connections.subscriptions() == [Subscription("c", None)]
+
+
 class TestTheDataOfATask:
     """Data in an item of its own, which holds what no release writes."""
 
@@ -372,11 +475,14 @@ class TestTheDataOfATask:
 
     @VALUES
     @pytest.mark.batch_statements
-    def test_fails_the_task_for_good(self, stack: Stack, worker: Worker, value: Any) -> None:
-        assert worker.work_off(stack.deliver(self.store(stack, value)), Deadline(30_000)) == []
+    def test_fails_the_attempt(self, stack: Stack, worker: Worker, people: People, value: Any) -> None:
+        """Somebody may mend it before the next one."""
+        task = self.store(stack, value)
+        worker.work_off(stack.deliver(task), Deadline(30_000))
         record = stack.record("t")
-        assert (record.status, record.attempts) == (Status.FAILED, 1)
-        assert record.error_message == "task data missing"
+        assert (record.status, record.attempts) == (Status.RETRYING, 1)
+        assert (record.error_message or "").startswith("the task's data cannot be read: payload: ")
+        people.know(["t"])
 
     @VALUES
     def test_does_not_hide_the_task(self, stack: Stack, load: Load, value: Any) -> None:

@@ -176,7 +176,7 @@ def test_a_task_whose_message_was_dropped_gets_another_and_ends(
         time.move(DAY)
         functions.sweep()
     functions.drop_messages()
-    time.move(DAY + 2 * HOUR)
+    time.move(2 * DAY)
     # A task that was restarted within its first minutes may have been noted twice.
     assert 1 <= functions.sweep() <= 2
     deliveries = stack.receive(stack.task_queue_url)
@@ -199,7 +199,7 @@ def test_it_gets_one_after_each_retention_for_as_long_as_it_takes(functions: Fun
         functions.drop_messages()
         time.move(RETENTION - HOUR)
         assert functions.sweep() == 0
-        time.move(3 * HOUR)
+        time.move(DAY + 2 * HOUR)
         assert functions.sweep() == 1
         assert functions.sweep() == 0
         assert len(functions.rechecks()) == 1
@@ -213,12 +213,47 @@ def test_the_data_of_a_task_lives_as_long_as_it_waits(
     time.move(3 * MINUTE)
     functions.sweep()
     for _ in range(4):
-        time.move(RETENTION + 2 * HOUR)
+        time.move(RETENTION + DAY)
         assert functions.sweep() == 1
         (data,) = [item for item in stack.items() if item["part"]["S"].startswith("data#")]
         left = timedelta(seconds=int(data["expiresAt"]["N"])) - timedelta(milliseconds=time.now())
         # Longer than the new message, and a retry of the task at the end of its own time.
         assert left >= RETENTION + 7 * DAY + DAY
+
+
+@pytest.mark.parametrize("days", [(7, 0), (0, 7), (7, 90)])
+def test_the_data_of_a_task_that_waits_lives_on_when_the_retention_of_tasks_changes(
+    stack: Stack, load: Load, time: Clock, monkeypatch: pytest.MonkeyPatch, days: tuple[int, int]
+) -> None:
+    before, after = days
+    monkeypatch.setenv("TASK_RETENTION_DAYS", str(before))
+    functions = Functions(stack, load)
+    functions.submit(payload=LARGE)
+    retrying(functions, time)
+    time.move(3 * MINUTE)
+    functions.sweep()
+    monkeypatch.setenv("TASK_RETENTION_DAYS", str(after))
+    functions = Functions(stack, load)
+    for _ in range(3):
+        time.move(RETENTION + DAY)
+        assert functions.sweep() == 1
+        (data,) = [item for item in stack.items() if item["part"]["S"].startswith("data#")]
+        assert "expiresAt" not in data or int(data["expiresAt"]["N"]) * 1000 > time.now() + 15 * clock.DAY
+
+
+def test_a_damaged_recheck_is_reported_and_stays(
+    stack: Stack, functions: Functions, time: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    functions.submit()
+    time.move(3 * MINUTE)
+    functions.sweep()
+    (recheck,) = functions.rechecks()
+    stack.dynamodb.put_item(TableName=stack.table, Item=recheck | {"taskIds": {"L": [{"S": "t"}]}})
+    time.move(RETENTION + DAY)
+    assert functions.sweep() == 0
+    lines = [vars(line) for line in caplog.records if line.levelname == "ERROR"]
+    assert [line["problem"] for line in lines] == ["taskIds: not what this code writes"]
+    assert len(functions.rechecks()) == 1
 
 
 def test_tasks_that_end_in_time_are_not_noted(
@@ -265,7 +300,7 @@ def test_a_recheck_that_is_cut_off_is_made_again(
     retrying(functions, time)
     time.move(3 * MINUTE)
     functions.sweep()
-    time.move(RETENTION + 2 * HOUR)
+    time.move(RETENTION + DAY)
     wire.refuse("SendMessageBatch", code="InternalError", times=3)
     with pytest.raises(Exception, match="InternalError"):
         functions.sweep()
@@ -275,6 +310,14 @@ def test_a_recheck_that_is_cut_off_is_made_again(
 @pytest.mark.batch_statements
 class TestATaskThatWaits:
     """In a backlog, or while no worker runs."""
+
+    def test_has_no_more_rechecks_than_days_of_a_message(self, functions: Functions, time: Clock) -> None:
+        functions.submit()
+        restarted(functions, time)
+        for _ in range(60):
+            time.move(DAY)
+            functions.sweep()
+            assert len(functions.rechecks()) <= 14 + 2
 
     @pytest.mark.parametrize("become", [waiting, restarted])
     def test_gets_few_messages(
@@ -328,24 +371,35 @@ class TestAnOverdueTask:
         assert len(stack.receive(stack.task_queue_url)) == 1
         assert stack.record("t") == before
 
-    @pytest.mark.parametrize("become", [waiting, retrying, running])
-    def test_gets_another_message_by_the_same_submission(
-        self,
-        stack: Stack,
-        functions: Functions,
-        time: Clock,
-        become: Callable[[Functions, Clock], None],
+    def test_gets_none_by_the_same_submission(self, stack: Stack, functions: Functions, time: Clock) -> None:
+        """Clients submit again when a backlog is long, which would make it longer."""
+        functions.submit()
+        functions.drop_messages()
+        time.move(16 * MINUTE)
+        assert functions.submit() == 200
+        assert stack.receive(stack.task_queue_url) == []
+
+    def test_is_not_retried_without_its_data(self, stack: Stack, functions: Functions, time: Clock) -> None:
+        functions.submit(payload=LARGE)
+        functions.drop_messages()
+        time.move(16 * MINUTE)
+        (data,) = [item for item in stack.items() if item["part"]["S"].startswith("data#")]
+        stack.dynamodb.delete_item(
+            TableName=stack.table, Key={name: data[name] for name in ("taskId", "part")}
+        )
+        assert functions.retry() == 409
+        assert stack.receive(stack.task_queue_url) == []
+
+    @pytest.mark.batch_statements
+    def test_that_is_retried_again_and_again_has_one_recheck_a_day(
+        self, functions: Functions, time: Clock
     ) -> None:
         functions.submit()
-        become(functions, time)
-        functions.drop_messages()
-        assert functions.submit() == 200
-        assert stack.receive(stack.task_queue_url) == []
-        time.move(16 * MINUTE)
-        assert functions.submit(payload={"other": 1}) == 409
-        assert stack.receive(stack.task_queue_url) == []
-        assert functions.submit() == 200
-        assert len(stack.receive(stack.task_queue_url)) == 1
+        restarted(functions, time)
+        for _ in range(48):
+            time.move(HOUR)
+            assert functions.retry() == 202
+        assert len(functions.rechecks()) <= 4
 
     def test_is_looked_at_again_after_a_retry(self, functions: Functions, time: Clock) -> None:
         functions.submit()
@@ -355,7 +409,7 @@ class TestAnOverdueTask:
         functions.drop_messages()
         # Past the end of the list, as if the sweep had met it before there were rechecks.
         functions.set("t", list_shard="9")
-        time.move(RETENTION + 2 * HOUR)
+        time.move(RETENTION + DAY)
         assert functions.sweep() == 1
 
     @pytest.mark.batch_statements

@@ -175,7 +175,7 @@ def test_data_lives_on_with_the_new_run(
     stack.dynamodb.delete_item(TableName=stack.table, Key=key | {"taskId": {"S": "u"}})
     status, problem = retry("u")
     assert status == 409
-    assert problem["detail"] == "The data of task u is gone; submit it anew."
+    assert problem["detail"] == "The data of task u is gone; submit it again under another ID."
     assert stack.record("u").status is Status.FAILED
 
 

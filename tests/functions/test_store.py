@@ -94,7 +94,7 @@ HELD: dict[str, Any] = {
     "attempts": 1,
     "version": 2,
     "claim_id": "held",
-    "lease_until": 2**50,
+    "lease_until": 2**47,
 }
 CRASHED = HELD | {"claim_id": "dead", "lease_until": 1}
 FAILED = {"status": Status.FAILED, "attempts": 3, "version": 7, "failed_shard": "0", "error_message": "bad"}

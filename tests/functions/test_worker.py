@@ -406,11 +406,11 @@ class TestADelivery:
         [
             {"run": 2},
             {"attempts": 3},
-            {"status": Status.RETRYING, "attempts": 1, "not_before": 2**50},
+            {"status": Status.RETRYING, "attempts": 1, "not_before": 2**47},
             {"status": Status.RETRYING, "attempts": 3},
             {"status": Status.COMPLETED},
             {"status": Status.FAILED},
-            {"status": Status.PROCESSING, "attempts": 1, "lease_until": 2**50},
+            {"status": Status.PROCESSING, "attempts": 1, "lease_until": 2**47},
             {"status": Status.PROCESSING, "attempts": 3, "lease_until": 1},
         ],
     )
@@ -434,12 +434,12 @@ class TestADelivery:
         ("now", "delays", "letters"),
         [
             (
-                {"status": Status.PROCESSING, "attempts": 1, "lease_until": 2**50, "claim_id": "other"},
+                {"status": Status.PROCESSING, "attempts": 1, "lease_until": 2**47, "claim_id": "other"},
                 [MOST],
                 0,
             ),
             ({"status": Status.PROCESSING, "attempts": 1, "lease_until": 1, "claim_id": "dead"}, [1], 0),
-            ({"status": Status.RETRYING, "attempts": 1, "not_before": 2**50}, [MOST], 0),
+            ({"status": Status.RETRYING, "attempts": 1, "not_before": 2**47}, [MOST], 0),
             ({"status": Status.RETRYING, "attempts": 1, "not_before": 1}, [1], 0),
             ({"status": Status.PROCESSING, "attempts": 3, "lease_until": 1, "claim_id": "dead"}, [], 1),
             ({"status": Status.COMPLETED, "attempts": 1}, [], 0),

@@ -195,6 +195,17 @@ def _patch() -> None:
     json.dumps.__doc__ = "patched"
 
 
+def _change_offset() -> None:
+    """The zone of another place under the names of this one, and nothing of it in the environment."""
+    os.environ["TZ"] = f"{time.tzname[0]}+3"
+    time.tzset()
+    del os.environ["TZ"]
+
+
+def _on_collection(phase: str, info: dict[str, int]) -> None:
+    """Does nothing."""
+
+
 def _getenv(name: bytes) -> str:
     getenv = ctypes.CDLL(None).getenv
     getenv.restype = ctypes.c_char_p
@@ -255,6 +266,7 @@ LEFTOVERS: dict[str, Leftover] = {
         lambda: os.environ.pop("MAX_RETRIES"), lambda: os.environ.get("MAX_RETRIES")
     ),
     "time zone": Leftover(_change_time_zone, lambda: time.tzname),
+    "time zone of the process alone": Leftover(_change_offset, lambda: time.localtime(0).tm_hour),
     "locale": Leftover(
         lambda: locale.setlocale(locale.LC_NUMERIC, "C.UTF-8"), lambda: locale.setlocale(locale.LC_ALL)
     ),
@@ -277,6 +289,17 @@ LEFTOVERS: dict[str, Leftover] = {
     ),
     "exception hook of threads": Leftover(
         lambda: setattr(threading, "excepthook", _trace), lambda: threading.excepthook is _trace
+    ),
+    "hook of async generators": Leftover(
+        lambda: sys.set_asyncgen_hooks(_trace, _trace), lambda: sys.get_asyncgen_hooks()[0] is _trace
+    ),
+    "display hook": Leftover(lambda: _replace("displayhook", _trace), lambda: sys.displayhook is _trace),
+    "breakpoint hook": Leftover(
+        lambda: _replace("breakpointhook", _trace), lambda: sys.breakpointhook is _trace
+    ),
+    "stack size of threads": Leftover(lambda: threading.stack_size(2**20), threading.stack_size),
+    "callback of garbage collection": Leftover(
+        lambda: gc.callbacks.append(_on_collection), lambda: _on_collection in gc.callbacks
     ),
     "garbage collection": Leftover(gc.disable, gc.isenabled),
     "thresholds of garbage collection": Leftover(lambda: gc.set_threshold(9), gc.get_threshold),
