@@ -55,7 +55,8 @@ class Monitoring(pulumi.ComponentResource):
         ]
         aws.cloudwatch.Dashboard(
             name,
-            dashboard_name=watched.prefix,
+            # Dashboards are global: without the region, a stack of this name in another region would overwrite it.
+            dashboard_name=pulumi.Output.concat(watched.prefix, "-", self._region),
             dashboard_body=pulumi.Output.json_dumps(
                 dashboard(watched, self._region, [alarm.arn for alarm in declared])
             ),

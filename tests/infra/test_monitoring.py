@@ -244,6 +244,12 @@ def test_the_topic_takes_calls_of_this_stacks_alarms_alone(program: Program, sta
 # The dashboard
 
 
+def test_the_dashboard_is_named_for_its_region(program: Program, stack: str) -> None:
+    """A dashboard's name is taken in all regions, and PutDashboard overwrites that of a stack in another region."""
+    [dashboard] = program.of_type(DASHBOARD)
+    assert dashboard["inputs"]["dashboardName"] == f"tasks-{stack}-eu-north-1"
+
+
 def test_the_dashboard_shows_metrics_that_exist(program: Program, stack: str) -> None:
     ours = {value for name, value in vars(metrics).items() if name.isupper() and name != "TYPE"}
     searched: set[str] = set()
