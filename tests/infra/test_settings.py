@@ -234,6 +234,7 @@ def test_stacks_differ_as_designed() -> None:
         ("runbookUrl", ""),
         ("runbookUrl", "docs/runbook.md#dead-letters"),
         ("alarmQueueAgeSeconds", "59"),
+        ("alarmQueueAgeSeconds", "345601"),
         ("dlqMonitorSchedule", "every 5 minutes"),
         ("dlqMonitorSchedule", "rate(0 minutes)"),
         ("dlqMonitorSchedule", "rate(1 minutes)"),
@@ -547,6 +548,10 @@ def test_the_safety_net_must_be_wide_enough_for_the_retries() -> None:
         "maxReceiveCount: 100; allowed: at least 2 x (maxRetries + 1) = 102"
     ]
     load({"maxRetries": "49"})
+
+
+def test_the_longest_queue_age_goes_with_the_other_defaults() -> None:
+    load({"alarmQueueAgeSeconds": "345600"})
 
 
 def test_all_backoffs_must_fit_into_the_retention() -> None:
