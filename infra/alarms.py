@@ -83,7 +83,7 @@ def alarms(watched: Watched, limits: Alarms, monitor_interval_seconds: int | Non
         "Maximum",
         limits.queue_age_seconds,
         "Tasks wait too long. See on the dashboard whether workers fail or are too few; raise workerMaxConcurrency.",
-        # A message in backoff is in flight and has an age until its third receive, but nobody has to take it.
+        # A message in backoff is in flight. SQS may count its age through all its attempts, but no worker has to take it.
         only_while=of_queue(watched.queues.tasks, "ApproximateNumberOfMessagesVisible"),
     )
     yield Alarm(

@@ -149,7 +149,7 @@ def test_silence_calls_only_where_a_clock_starts_something_and_not_before_the_fi
 def test_the_age_of_the_queue_counts_only_while_messages_wait_to_be_taken(
     program: Program, stack: str
 ) -> None:
-    """SQS counts messages in backoff too until their third receive; those are in flight, not visible."""
+    """SQS may count messages in backoff too; those are in flight, not visible."""
     alarm = alarms(program)["task-queue-age"]
     queries = {query["id"]: query for query in alarm["metricQueries"]}
     [result] = [query for query in queries.values() if query.get("returnData")]
