@@ -53,7 +53,7 @@ def graphs(program: Program) -> list[Mapping[str, Any]]:
 # Alarms
 
 
-def test_the_monitor_that_a_clock_starts_is_missed_when_it_stops() -> None:
+def test_a_monitor_on_a_schedule_has_an_alarm_for_when_it_stops() -> None:
     assert alarms(evaluate("local")).keys() == ALWAYS  # there the queue starts it
     for stack in ("dev", "prod"):
         declared = alarms(evaluate(stack))
@@ -133,11 +133,11 @@ def test_alarms_call_when_something_is_wrong_and_when_it_is_right_again(program:
         assert len(alarm["alarmDescription"]) <= 1024
 
 
-def test_silence_calls_only_where_a_clock_starts_something_and_not_before_the_first_start(
+def test_silence_is_reported_of_scheduled_functions_alone_and_not_before_the_first_run(
     program: Program,
 ) -> None:
-    """A new alarm has insufficient data, and calls when it comes into a state from another one. One for which missing
-    data is breaching would call until the first start, which may be 12 hours away."""
+    """A new alarm has insufficient data, and sends a message when it comes into a state from another one. If missing
+    data were breaching, it would be in ALARM until the first run, which may be 12 hours away."""
     for name, alarm in alarms(program).items():
         stopped = name.endswith("-stopped")
         assert alarm["treatMissingData"] == ("missing" if stopped else "notBreaching"), name
