@@ -92,8 +92,7 @@ def test_table_has_the_keys_of_the_protocol(program: Program, stack: str) -> Non
     )
 
 
-def test_indexes_are_sharded_by_time_and_hold_keys_only(program: Program) -> None:
-    """Their keys are in the form of which fewer faults of the provider are known."""
+def test_indexes_have_a_shard_and_a_time_for_keys_and_hold_keys_only(program: Program) -> None:
     indexes = program.inputs(TABLE, "tasks")["globalSecondaryIndexes"]
     assert sorted(indexes, key=lambda index: index["name"]) == [
         {"name": name, "hashKey": partition, "rangeKey": sort, "projectionType": "KEYS_ONLY"}
