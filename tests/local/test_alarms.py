@@ -1,7 +1,7 @@
 """The program's alarms, made true and false as far as the emulator evaluates them: one metric, one period, no gaps.
 
-It evaluates no expressions and no missing data, which is all that the alarms of stopped schedules are about: Lambda never
-writes that there were no invocations. `tests/infra/test_monitoring.py` has what such alarms are made of.
+It evaluates no expressions and no missing data. The alarms of stopped schedules are about missing data alone: Lambda
+never writes that there were no invocations. `tests/infra/test_monitoring.py` has what such alarms are made of.
 """
 
 from __future__ import annotations
