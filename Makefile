@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help local test test-runtime on-runtime verify check chaos outage killer bench format smoke load screenshot diagram lock clean
+.PHONY: help local test test-runtime on-runtime verify check chaos outage killer bench format smoke load screenshot diagram lock clean .FORCE
 .DELETE_ON_ERROR:
 # Packages are installed without bytecode, which takes longer than to fetch them; what is imported is compiled
 # once, then, and kept.
@@ -11,6 +11,7 @@ PYTHON ?= python3
 RUNTIME := $(shell sed -n 's/^RUNTIME = "\(.*\)"/\1/p' infra/function.py)
 RUNTIME_PYTHON ?= $(shell for python in $(RUNTIME) "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/$(RUNTIME:python%=%).*/bin/python; \
     do "$$python" -c "import ensurepip" 2> /dev/null && echo "$$python" && break; done)
+RUNTIME_ENVIRONMENT_PYTHON = $(or $(RUNTIME_PYTHON),.venv/bin/python)
 URL ?= http://tasks.execute-api.localhost:4566
 COUNT ?= 500
 SEED ?=
@@ -97,14 +98,20 @@ load: .venv/.run  ## Submit COUNT tasks to URL, BATCH in a request, CONCURRENCY 
 	.venv/emulator/bin/python $(PIP_INSTALL) -r requirements-local.txt
 	@touch $@
 
-.venv/.runtime: requirements-runtime.txt requirements-runtime-lock.txt | .venv/bin/python
+# Which interpreter the next two are made with: another one makes them again.
+.venv/.runtime-python: .FORCE | .venv/bin/python
+	@used="$(RUNTIME_ENVIRONMENT_PYTHON) $$("$(RUNTIME_ENVIRONMENT_PYTHON)" --version)"; \
+	    [ "$$used" = "$$(cat $@ 2> /dev/null)" ] || echo "$$used" > $@
+.FORCE:
+
+.venv/.runtime: requirements-runtime.txt requirements-runtime-lock.txt .venv/.runtime-python
 	@$(if $(RUNTIME_PYTHON),,echo "$(RUNTIME) is not here; AWS's runtime client is tested on another Python")
-	$(or $(RUNTIME_PYTHON),.venv/bin/python) -m venv .venv/runtime
+	"$(RUNTIME_ENVIRONMENT_PYTHON)" -m venv --clear .venv/runtime
 	.venv/runtime/bin/python $(PIP_INSTALL) -r requirements-runtime.txt
 	@touch $@
 
-.venv/.runtime-tests: requirements-runtime-tests.txt requirements-runtime-lock.txt | .venv/bin/python
-	$(RUNTIME_PYTHON) -m venv .venv/runtime-tests
+.venv/.runtime-tests: requirements-runtime-tests.txt requirements-runtime-lock.txt .venv/.runtime-python
+	"$(RUNTIME_ENVIRONMENT_PYTHON)" -m venv --clear .venv/runtime-tests
 	.venv/runtime-tests/bin/python $(PIP_INSTALL) -r requirements-runtime-tests.txt
 	ln -sfn ../emulator .venv/runtime-tests/emulator
 	@touch $@

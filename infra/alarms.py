@@ -1,4 +1,4 @@
-"""When somebody is called: the alarms of a stack, as a table."""
+"""The alarms of a stack, as a table."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,8 +29,9 @@ class Alarm:
         period_seconds: Length of a period.
         periods: How many periods in a row must be wrong.
         missing: What a period without values counts as. Most metrics are only there when something happened, and
-            silence is good. With ``missing``, silence is insufficient data, and calls when there was data before: it
-            is wrong for what a clock starts, from its first start on. (As ``breaching`` it would call before that.)
+            silence is good. A function on a schedule is different: silence means that it has stopped. With
+            ``missing``, the alarm then goes into the state of insufficient data, and sends a message if there was data
+            before. (With ``breaching`` it would also send one before the first run.)
         only_while: A metric that has to be over 0 all through a period for that period to count.
     """
 
@@ -51,9 +52,9 @@ def alarms(watched: Watched, limits: Alarms, monitor_interval_seconds: int | Non
 
     Args:
         watched: What they look at.
-        limits: From where on they call.
-        monitor_interval_seconds: How often a clock starts the dead-letter monitor; None if no clock does, or if
-            nobody can say how often.
+        limits: Their thresholds.
+        monitor_interval_seconds: How often the schedule starts the dead-letter monitor; None if it has no schedule,
+            or one without a fixed interval.
     """
     of_function, of_queue, of_api = watched.of_function, watched.of_queue, watched.of_api
     yield Alarm(
@@ -83,7 +84,7 @@ def alarms(watched: Watched, limits: Alarms, monitor_interval_seconds: int | Non
         "Maximum",
         limits.queue_age_seconds,
         "Tasks wait too long. See on the dashboard whether workers fail or are too few; raise workerMaxConcurrency.",
-        # A message in backoff is in flight and has an age until its third receive, but nobody has to take it.
+        # A message in backoff is in flight: SQS may count its age through all its attempts, but it waits for no worker.
         only_while=of_queue(watched.queues.tasks, "ApproximateNumberOfMessagesVisible"),
     )
     yield Alarm(

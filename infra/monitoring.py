@@ -37,8 +37,8 @@ class Monitoring(pulumi.ComponentResource):
             name: Logical name.
             watched: What is watched.
             limits: From where on alarms call, and whom.
-            monitor_interval_seconds: How often a clock starts the dead-letter monitor; None if no clock does, or if
-                nobody can say how often.
+            monitor_interval_seconds: How often the schedule starts the dead-letter monitor; None if it has no
+                schedule, or one without a fixed interval.
             opts: Options of the component.
         """
         super().__init__("tasks:infra:Monitoring", name, None, opts)
@@ -55,7 +55,8 @@ class Monitoring(pulumi.ComponentResource):
         ]
         aws.cloudwatch.Dashboard(
             name,
-            dashboard_name=watched.prefix,
+            # Dashboards are global: without the region, a stack of this name in another region would overwrite it.
+            dashboard_name=pulumi.Output.concat(watched.prefix, "-", self._region),
             dashboard_body=pulumi.Output.json_dumps(
                 dashboard(watched, self._region, [alarm.arn for alarm in declared])
             ),

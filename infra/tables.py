@@ -137,6 +137,7 @@ class ConnectionsTable(pulumi.ComponentResource):
 def _index(name: str, *, partition: str, sort: str) -> aws.dynamodb.TableGlobalSecondaryIndexArgsDict:
     """An index by time that holds keys only, since each projected attribute would be paid for again."""
     # The provider deprecates these two keys and recommends key_schemas. But reports say that, with key_schemas, it
-    # changes indexes that nobody has changed, and rebuilds all of them when one is removed:
-    # https://github.com/hashicorp/terraform-provider-aws/issues/46513 (open), 46335 and 46601.
+    # changes indexes that nobody has changed (https://github.com/hashicorp/terraform-provider-aws/issues/46513, open,
+    # and 46335, closed), and rebuilt all of them when one was removed (46601; pull request 46602 mends it). In 48902,
+    # key_schemas was refused; it is labelled as a matter of documentation.
     return {"name": name, "hash_key": partition, "range_key": sort, "projection_type": "KEYS_ONLY"}

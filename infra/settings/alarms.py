@@ -36,7 +36,7 @@ def read_alarms(config: Reader) -> Alarms:
         email=config.text("alarmEmail", _EMAIL.fullmatch, "an e-mail address, or nothing"),
         runbook_url=config.text("runbookUrl", _ADDRESS.fullmatch, "an address or a path without spaces"),
         dead_letters=config.integer("alarmDeadLetters", 1, 1_000_000),
-        queue_age_seconds=config.integer("alarmQueueAgeSeconds", 60, 14 * 24 * 60 * 60),
+        queue_age_seconds=config.integer("alarmQueueAgeSeconds", 60, 4 * 24 * 60 * 60),
         api_errors=config.integer("alarmApiErrors", 1, 1_000_000),
         api_latency_ms=config.integer("alarmApiLatencyMs", 1, 30_000),
     )

@@ -25,7 +25,7 @@ class Monitor:
 
     @property
     def interval_seconds(self) -> int | None:
-        """How often a clock starts it; None if none does, or if its schedule says no interval."""
+        """How often the schedule starts it; None if it has none, or one without a fixed interval."""
         rate = _RATE.fullmatch(self.schedule)
         if self.trigger == "queue" or rate is None:
             return None

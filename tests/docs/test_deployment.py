@@ -22,7 +22,7 @@ STACK = "dev"
 #: Of the Pulumi CLI, as its reference has them.
 SUBCOMMANDS = {
     *("login", "preview", "up", "refresh", "destroy", "stack init", "stack select", "stack output"),
-    *("stack history", "stack rm", "config set", "install", "cancel"),
+    *("stack history", "stack rm", "config set", "config rm", "install", "cancel"),
 }
 
 

@@ -109,7 +109,8 @@ def test_every_metric_of_the_dashboard_is_one_that_functions_write(failing: Loca
     failing.submit("measured")
     failing.finished("measured")
     failing.wait_until_idle()
-    body = client(failing, "cloudwatch").get_dashboard(DashboardName=PREFIX)["DashboardBody"]
+    name = f"{PREFIX}-{failing.credentials['region_name']}"
+    body = client(failing, "cloudwatch").get_dashboard(DashboardName=name)["DashboardBody"]
     shown = set(re.findall(r'MetricName=\\"(\w+)\\"', body))
     # Nothing completes on this stack, and AWS counts submissions from log lines.
     expected: set[Key] = {

@@ -45,8 +45,15 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 
+def is_moto(emulator: str) -> bool:
+    """Whether this value of the variable EMULATOR means moto's server; else it must mean that of the local stack."""
+    if emulator not in ("ministack", "moto"):
+        raise ValueError(f"EMULATOR: {emulator!r}; allowed: ministack, moto")
+    return emulator == "moto"
+
+
 #: Whether AWS is moto's server, and not the emulator of the local stack.
-ON_MOTO = os.environ.get("EMULATOR") == "moto"
+ON_MOTO = is_moto(os.environ.get("EMULATOR", "ministack"))
 
 #: The directory of the task types that the tests' worker knows.
 SAMPLE_TYPES = str(Path(__file__).parent / "sample_types")

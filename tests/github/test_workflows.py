@@ -194,6 +194,20 @@ def test_pulumi_runs_with_the_policy_pack_and_the_pinned_version() -> None:
     assert {step["pulumi-version"] for step in pulumi} == {pinned[1]}
 
 
+def compare_regions(folder: Path) -> subprocess.CompletedProcess[str]:
+    """The step that compares the region of the stack dev, as GitHub runs it in this folder, with eu-north-1."""
+    compare, *_ = load(".github/actions/pulumi/action.yml")["runs"]["steps"]
+    assert compare["env"] == {"STACK": "${{ inputs.stack }}", "REGION": "${{ inputs.region }}"}
+    return subprocess.run(
+        ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", compare["run"]],
+        cwd=folder,
+        env={**os.environ, "STACK": "dev", "REGION": "eu-north-1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 @pytest.mark.parametrize(
     ("config", "accepted"),
     [
@@ -201,25 +215,28 @@ def test_pulumi_runs_with_the_policy_pack_and_the_pinned_version() -> None:
         ("  aws:region: eu-north-1\n  tasks:maxRetries: 4\n", True),
         ("  aws:region: 'eu-north-1'\n", True),
         ("  aws:region: us-east-1\n", False),
+        ("  aws:region: eu-north-1 # ours\n", True),
+        ("  aws:region: eu-north-1  \n", True),
+        ("  aws:region: eu-north-1\r\n", True),
+        ('  "aws:region" : eu-north-1\n', True),
+        ('  "aws:region": "us-east-1" # theirs\n', False),
+        ("  # aws:region: us-east-1\n", True),
     ],
 )
 def test_a_stack_in_another_region_than_its_role_is_left_alone(
     tmp_path: Path, config: str, accepted: bool
 ) -> None:
-    compare, *_ = load(".github/actions/pulumi/action.yml")["runs"]["steps"]
-    assert compare["env"] == {"STACK": "${{ inputs.stack }}", "REGION": "${{ inputs.region }}"}
-    (tmp_path / "Pulumi.dev.yaml").write_text(f"config:\n{config}")
-    done = subprocess.run(
-        ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", compare["run"]],
-        cwd=tmp_path,
-        env={**os.environ, "STACK": "dev", "REGION": "eu-north-1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    (tmp_path / "Pulumi.dev.yaml").write_bytes(f"config:\n{config}".encode())
+    done = compare_regions(tmp_path)
     message = (
         ""
         if accepted
         else "::error::Pulumi.dev.yaml has aws:region us-east-1, and the variable AWS_REGION is eu-north-1.\n"
     )
     assert (done.returncode == 0, done.stdout, done.stderr) == (accepted, message, "")
+
+
+def test_a_stack_without_a_file_is_named(tmp_path: Path) -> None:
+    done = compare_regions(tmp_path)
+    message = "::error::The stack dev has no file Pulumi.dev.yaml.\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, message, "")

@@ -102,6 +102,11 @@ def evaluate_in(root: Path, stack: str) -> Program:
     return _evaluate(root, ROOT, stack, False, ())
 
 
+def evaluate_configured(folder: Path, stack: str) -> Program:
+    """Evaluate the program for a stack with the project's and the stack's file of another folder."""
+    return _evaluate(ROOT, folder, stack, False, ())
+
+
 def evaluate_tree(root: Path, stack: str, **overrides: str) -> Program:
     """Evaluate another tree of the repository for a stack, with the configuration of that tree."""
     return _evaluate(root, root, stack, False, tuple(sorted(overrides.items())))

@@ -53,7 +53,7 @@ def graphs(program: Program) -> list[Mapping[str, Any]]:
 # Alarms
 
 
-def test_the_monitor_that_a_clock_starts_is_missed_when_it_stops() -> None:
+def test_a_monitor_on_a_schedule_has_an_alarm_for_when_it_stops() -> None:
     assert alarms(evaluate("local")).keys() == ALWAYS  # there the queue starts it
     for stack in ("dev", "prod"):
         declared = alarms(evaluate(stack))
@@ -133,11 +133,11 @@ def test_alarms_call_when_something_is_wrong_and_when_it_is_right_again(program:
         assert len(alarm["alarmDescription"]) <= 1024
 
 
-def test_silence_calls_only_where_a_clock_starts_something_and_not_before_the_first_start(
+def test_silence_is_reported_of_scheduled_functions_alone_and_not_before_the_first_run(
     program: Program,
 ) -> None:
-    """A new alarm has insufficient data, and calls when it comes into a state from another one. One for which missing
-    data is breaching would call until the first start, which may be 12 hours away."""
+    """A new alarm has insufficient data, and sends a message when it comes into a state from another one. If missing
+    data were breaching, it would be in ALARM until the first run, which may be 12 hours away."""
     for name, alarm in alarms(program).items():
         stopped = name.endswith("-stopped")
         assert alarm["treatMissingData"] == ("missing" if stopped else "notBreaching"), name
@@ -149,7 +149,7 @@ def test_silence_calls_only_where_a_clock_starts_something_and_not_before_the_fi
 def test_the_age_of_the_queue_counts_only_while_messages_wait_to_be_taken(
     program: Program, stack: str
 ) -> None:
-    """SQS counts messages in backoff too until their third receive; those are in flight, not visible."""
+    """SQS may count messages in backoff too; those are in flight, not visible."""
     alarm = alarms(program)["task-queue-age"]
     queries = {query["id"]: query for query in alarm["metricQueries"]}
     [result] = [query for query in queries.values() if query.get("returnData")]
@@ -242,6 +242,12 @@ def test_the_topic_takes_calls_of_this_stacks_alarms_alone(program: Program, sta
 
 
 # The dashboard
+
+
+def test_the_dashboard_is_named_for_its_region(program: Program, stack: str) -> None:
+    """A dashboard's name is taken in all regions, and PutDashboard overwrites that of a stack in another region."""
+    [dashboard] = program.of_type(DASHBOARD)
+    assert dashboard["inputs"]["dashboardName"] == f"tasks-{stack}-eu-north-1"
 
 
 def test_the_dashboard_shows_metrics_that_exist(program: Program, stack: str) -> None:

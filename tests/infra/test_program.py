@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.infra.releases import rights
 from tests.infra.stacks import ROOT, Program, evaluate, evaluate_in
 
 pytestmark = pytest.mark.xdist_group("infra")
@@ -91,8 +92,7 @@ def test_table_has_the_keys_of_the_protocol(program: Program, stack: str) -> Non
     )
 
 
-def test_indexes_are_sharded_by_time_and_hold_keys_only(program: Program) -> None:
-    """Their keys are in the form of which fewer faults of the provider are known."""
+def test_indexes_have_a_shard_and_a_time_for_keys_and_hold_keys_only(program: Program) -> None:
     indexes = program.inputs(TABLE, "tasks")["globalSecondaryIndexes"]
     assert sorted(indexes, key=lambda index: index["name"]) == [
         {"name": name, "hashKey": partition, "rangeKey": sort, "projectionType": "KEYS_ONLY"}
@@ -479,24 +479,33 @@ def test_either_trigger_starts_the_same_monitor_with_the_same_rights() -> None:
 
 
 @pytest.mark.parametrize(
-    "option",
+    ("option", "owned"),
     [
-        {"dlqMonitorTrigger": "queue"},
-        {"snapStart": "true"},
-        {"apiProvisionedConcurrency": "1", "workerProvisionedConcurrency": "1"},
-        {"auth": "jwt", "jwtIssuer": "https://id.example.com", "jwtAudience": "tasks"},
-        {"webhookSecret": f"whsec_{'MfKQ' * 8}"},
-        {"tracing": "true"},
+        ({"dlqMonitorTrigger": "queue"}, set[str]()),
+        ({"snapStart": "true"}, set[str]()),
+        ({"apiProvisionedConcurrency": "1", "workerProvisionedConcurrency": "1"}, set[str]()),
+        ({"auth": "jwt", "jwtIssuer": "https://id.example.com", "jwtAudience": "tasks"}, set[str]()),
+        ({"webhookSecret": f"whsec_{'MfKQ' * 8}"}, {"WEBHOOK_SECRET_PARAMETER", "ssm:GetParameter"}),
+        ({"tracing": "true"}, {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}),
     ],
-    ids=lambda option: next(iter(option)),
+    ids=str,
 )
-def test_no_setting_changes_what_a_function_calls_or_takes_a_variable_away(option: dict[str, str]) -> None:
-    """The function and what calls it change one after the other, in either direction."""
-    before, after = evaluate("dev"), evaluate("dev", preview=False, **option)
+def test_a_setting_changes_no_handler_and_gives_and_takes_its_own_variables_and_rights_alone(
+    option: dict[str, str], owned: set[str]
+) -> None:
+    """A function, its rights and what calls it change one after the other. docs/deploying.md says how to take the
+    secret away."""
+    without, with_ = evaluate("dev"), evaluate("dev", preview=False, **option)
+    given: set[str] = set()
     for name in FUNCTIONS:
-        old, new = before.inputs(FUNCTION, name), after.inputs(FUNCTION, name)
+        old, new = without.inputs(FUNCTION, name), with_.inputs(FUNCTION, name)
         assert new["handler"] == old["handler"]
-        assert old["environment"]["variables"].keys() <= new["environment"]["variables"].keys()
+        old_names, new_names = (each["environment"]["variables"].keys() for each in (old, new))
+        old_rights, new_rights = (rights(program, name) for program in (without, with_))
+        assert old_names <= new_names
+        assert old_rights <= new_rights
+        given |= (new_names - old_names) | {action for action, _ in new_rights - old_rights}
+    assert given == owned
 
 
 def test_dead_letters_start_the_monitor_in_the_local_stack() -> None:

@@ -2,7 +2,8 @@
 
 import shutil
 import subprocess
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import pytest
@@ -68,30 +69,32 @@ def repository(tmp_path: Path) -> Repository:
 
 
 @pytest.fixture
-def taken(repository: Repository, tmp_path: Path) -> Callable[[], list[str]]:
+def taken(repository: Repository, tmp_path: Path) -> Callable[..., list[str]]:
     """Compares the repository as it is with its newest release before HEAD."""
 
-    def compare() -> list[str]:
+    def compare(
+        settings: releases.Setting = releases.WITH_OPTIONS, unused: Collection[tuple[str, str]] = ()
+    ) -> list[str]:
         tag = releases.previous_tag(repository.root)
         assert tag is not None
-        before = releases.unpack(repository.root, tag, tmp_path / tag)
-        return releases.taken(before, repository.root, [releases.WITH_OPTIONS])
+        before = releases.unpack(repository.root, tag, tmp_path / f"{tag}-{uuid.uuid4()}")
+        return releases.taken(before, repository.root, [settings], unused)
 
     return compare
 
 
 def test_nothing_is_taken_that_the_code_of_the_release_before_needs(tmp_path: Path) -> None:
     """The rule in docs/deploying.md, for this program."""
-    if releases.is_shallow(ROOT):
-        pytest.skip("the clone has no history to compare with: git fetch --unshallow --tags")
+    if lacks := releases.lacks(ROOT):
+        pytest.skip(f"{lacks} and cannot be compared with the release before: git fetch --unshallow --tags")
     tag = releases.previous_tag(ROOT)
     if tag is None:
-        pytest.skip("there is no release yet: no tag v* before this commit")
+        pytest.skip("there is no release yet: no tag such as v1.0.0 before this commit")
     assert releases.taken(releases.unpack(ROOT, tag, tmp_path / "before"), ROOT) == []
 
 
 def test_a_variable_or_handler_that_the_release_before_needs_is_missed(
-    repository: Repository, taken: Callable[[], list[str]]
+    repository: Repository, taken: Callable[..., list[str]]
 ) -> None:
     repository.edit(DECLARED, SWEEP_VARIABLE, "")
     repository.edit(DECLARED, '{"WEBHOOK_SECRET_PARAMETER": webhook_secret.parameter_name}', "{}")
@@ -109,7 +112,7 @@ def test_a_variable_or_handler_that_the_release_before_needs_is_missed(
 
 
 def test_what_no_release_needs_any_more_may_go(
-    repository: Repository, taken: Callable[[], list[str]]
+    repository: Repository, taken: Callable[..., list[str]]
 ) -> None:
     """First the code, in a release of its own, then the program."""
     repository.edit("functions/sweep_tasks.py", 'int(os.environ["SWEEP_BEHIND_SECONDS"])', "120")
@@ -126,15 +129,69 @@ def test_what_no_release_needs_any_more_may_go(
     assert releases.previous_tag(repository.root) == "v1.10.0"
 
 
-def test_without_a_release_or_a_history_there_is_nothing_to_compare_with(
+def test_a_right_that_the_release_before_has_is_missed(
+    repository: Repository, taken: Callable[..., list[str]]
+) -> None:
+    """The role loses it before the function gets its new code."""
+    repository.edit(
+        DECLARED,
+        'grants=[tasks_table.grant("GetItem", "PartiQLUpdate")],',
+        'grants=[tasks_table.grant("GetItem")],',
+    )
+    repository.edit(DECLARED, "*([webhook_secret.grant_read()] if webhook_secret else []),", "")
+    repository.commit("Take two rights away")
+    table = "arn:aws:dynamodb:eu-north-1:123456789012:table/tasks-dev-tasks"
+    secret = "arn:aws:ssm:eu-north-1:123456789012:parameter/tasks-dev/webhook-secret"
+    assert taken() == [
+        f"cancel-tasks: the right to dynamodb:PartiQLUpdate on {table} is gone, which the release before has",
+        f"process-tasks: the right to ssm:GetParameter on {secret} is gone, which the release before has",
+    ]
+    not_used = ("cancel-tasks", "dynamodb:PartiQLUpdate"), ("process-tasks", "ssm:GetParameter")
+    assert taken(unused=not_used) == []
+
+
+def test_a_setting_that_the_release_before_does_not_know_is_not_set_there(
+    repository: Repository, taken: Callable[..., list[str]]
+) -> None:
+    repository.edit("Pulumi.yaml", "  alarmApiErrors:", "  alarmFaults:")
+    repository.edit("infra/settings/alarms.py", '"alarmApiErrors"', '"alarmFaults"')
+    repository.commit("Name a setting anew")
+    assert taken(("dev", {"alarmFaults": "7"})) == []
+
+
+def test_a_release_has_a_version_of_three_numbers(repository: Repository) -> None:
+    for tag in ("v1.9.0", "v1.11.0", "v1.11.0-rc1", "v1.10.0", "v2", "vnext"):
+        repository.release(tag)
+    repository.commit("After them")
+    assert releases.previous_tag(repository.root) == "v1.11.0"
+
+
+def test_without_a_release_or_a_repository_there_is_nothing_to_compare_with(
     repository: Repository, tmp_path: Path
 ) -> None:
     assert releases.previous_tag(repository.root) is None  # HEAD is the first
-    assert not releases.is_shallow(repository.root)
+    for folder in (repository.root, tmp_path):
+        assert releases.lacks(folder) is None
     assert releases.previous_tag(tmp_path) is None
 
 
-def test_a_clone_without_its_history_is_noticed(repository: Repository, tmp_path: Path) -> None:
+def test_a_repository_that_git_refuses_to_read_is_not_one_without_releases(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it does if another user owns the folder."""
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    for ask in (releases.previous_tag, releases.lacks):
+        with pytest.raises(subprocess.CalledProcessError):
+            ask(repository.root)
+
+
+@pytest.mark.parametrize(
+    ("option", "lacks"), [("--depth=1", "the clone is shallow"), ("--no-tags", "the clone is without tags")]
+)
+def test_a_clone_without_its_history_is_noticed(
+    repository: Repository, tmp_path: Path, option: str, lacks: str
+) -> None:
     repository.release("v1.0.1")
-    repository.git("clone", "--quiet", "--depth=1", f"file://{repository.root}", str(tmp_path / "clone"))
-    assert releases.is_shallow(tmp_path / "clone")
+    clone = tmp_path / "clone"
+    repository.git("clone", "--quiet", option, f"file://{repository.root}", str(clone))
+    assert releases.lacks(clone) == lacks

@@ -3,11 +3,14 @@
 import base64
 import json
 import re
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pulumi
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -15,7 +18,19 @@ from tasklib import outbound
 
 from infra import settings
 from infra.task_types import DeclaredTaskType
-from tests.infra.stacks import ROOT, STACKS, config_of, declared_config, stack_file
+from local.config import read_project
+from local.config import stack_config as local_config
+from tests.infra.stacks import (
+    ROOT,
+    STACKS,
+    Program,
+    Resource,
+    config_of,
+    declared_config,
+    evaluate,
+    evaluate_configured,
+    stack_file,
+)
 
 KEYS = {
     *("maxRetries", "failureRate", "backoffBaseSeconds", "backoffMaxSeconds", "backoffJitter"),
@@ -151,10 +166,30 @@ def test_stack_files_set_declared_keys_to_values_of_their_type(stack: str) -> No
             assert type(value) is PYTHON_TYPES[declared[key]["type"]], key
 
 
-def test_no_stack_file_chooses_a_region() -> None:
-    """It would win over AWS_REGION, and a role for the other region could do nothing in it."""
-    for path in sorted(ROOT.glob("Pulumi*.yaml")):
-        assert "aws:region" not in path.read_text(), path.name
+def by_urn(program: Program) -> dict[str, Resource]:
+    """What a program declares; the order of its declarations differs from run to run."""
+    return {resource["urn"]: resource for resource in program.resources}
+
+
+@pytest.mark.parametrize("stack", ["dev", "prod"])
+def test_a_stack_file_may_have_what_the_set_up_of_an_account_writes_into_it(
+    stack: str, tmp_path: Path
+) -> None:
+    """docs/aws-setup.md: `pulumi stack init --secrets-provider` and `pulumi config set aws:region`."""
+    shutil.copy(ROOT / "Pulumi.yaml", tmp_path)
+    content = yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())
+    content |= {
+        "secretsprovider": f"awskms://alias/tasks-state-{stack}?region=eu-west-1",
+        "encryptedkey": "AQICAHg0bm90IGEga2V5",
+        "config": content["config"] | {"aws:region": "eu-west-1"},
+    }
+    (tmp_path / f"Pulumi.{stack}.yaml").write_text(yaml.safe_dump(content))
+    as_set_up, plain = evaluate_configured(tmp_path, stack), evaluate(stack)
+    assert as_set_up.error is None
+    assert by_urn(as_set_up) == by_urn(plain)
+    read, before = (local_config(read_project(folder), stack, []) for folder in (tmp_path, ROOT))
+    assert read.values == {**before.values, "aws:region": "eu-west-1"}
+    assert read.secrets == before.secrets
 
 
 def test_only_settings_reads_the_configuration() -> None:
@@ -199,6 +234,7 @@ def test_stacks_differ_as_designed() -> None:
         ("runbookUrl", ""),
         ("runbookUrl", "docs/runbook.md#dead-letters"),
         ("alarmQueueAgeSeconds", "59"),
+        ("alarmQueueAgeSeconds", "345601"),
         ("dlqMonitorSchedule", "every 5 minutes"),
         ("dlqMonitorSchedule", "rate(0 minutes)"),
         ("dlqMonitorSchedule", "rate(1 minutes)"),
@@ -512,6 +548,10 @@ def test_the_safety_net_must_be_wide_enough_for_the_retries() -> None:
         "maxReceiveCount: 100; allowed: at least 2 x (maxRetries + 1) = 102"
     ]
     load({"maxRetries": "49"})
+
+
+def test_the_longest_queue_age_goes_with_the_other_defaults() -> None:
+    load({"alarmQueueAgeSeconds": "345600"})
 
 
 def test_all_backoffs_must_fit_into_the_retention() -> None:

@@ -47,7 +47,7 @@ class RuntimeApi:
         address: Host and port.
         reports: What the client told.
         is_snapshot_due: The client has finished its start and waits until it is restored.
-        credentials_given: How often somebody fetched credentials.
+        credentials_given: How often somebody fetched the credentials of the restored environment.
     """
 
     def __init__(self) -> None:
@@ -94,13 +94,15 @@ class RuntimeApi:
         self._restored.wait()
 
     def credentials(self) -> dict[str, str]:
-        """The credentials of the function's role."""
-        self.credentials_given += 1
-        expiration = datetime.now(UTC) + timedelta(hours=6)
+        """The credentials of the function's role. Those of the snapshot have expired when it is restored."""
+        is_restored = self._restored.is_set()
+        self.credentials_given += is_restored
+        name = "restored" if is_restored else "snapshot"
+        expiration = datetime.now(UTC) + (timedelta(hours=6) if is_restored else timedelta())
         return {
-            "AccessKeyId": "test",
-            "SecretAccessKey": "test",
-            "Token": "test",
+            "AccessKeyId": name,
+            "SecretAccessKey": name,
+            "Token": name,
             "Expiration": expiration.strftime("%Y-%m-%dT%H:%M:%SZ"),
         }
 
