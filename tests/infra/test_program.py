@@ -488,7 +488,7 @@ def test_either_trigger_starts_the_same_monitor_with_the_same_rights() -> None:
         ({"webhookSecret": f"whsec_{'MfKQ' * 8}"}, {"WEBHOOK_SECRET_PARAMETER", "ssm:GetParameter"}),
         ({"tracing": "true"}, {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}),
     ],
-    ids=str,
+    ids=lambda value: "-".join(sorted(value)) or "none",
 )
 def test_a_setting_changes_no_handler_and_gives_and_takes_its_own_variables_and_rights_alone(
     option: dict[str, str], owned: set[str]
