@@ -28,7 +28,7 @@ test:  ## Every check, and all tests but the long ones
 verify: .venv/.dev .venv/.emulator  ## The long tests and proofs
 	.venv/bin/python -m pytest -m long -n 2 --dist loadgroup --ignore tests/e2e/test_rights.py
 	.venv/bin/python -m pytest -m long tests/e2e/test_rights.py
-	$(MAKE) --no-print-directory chaos SEED=20261122
+	$(MAKE) --no-print-directory chaos SEED=20261128
 	$(MAKE) --no-print-directory outage
 
 check: .venv/.dev  ## Format, lint, types

@@ -73,16 +73,16 @@ def check(
     for task_id in sorted({*history, *ran, *promised}):
         changes = history.get(task_id, ())
         if task_id in hopeless:
-            wrong = [*_wrong_care(changes, ran[task_id])]
+            wrong = [*_wrong_hopeless(changes, ran[task_id])]
         else:
-            by_itself = [change for change in changes if not change.by_hand]
+            by_functions = [change for change in changes if not change.by_hand]
             wrong = [
                 *_wrong_writes(changes, max_attempts),
                 *_wrong_end(changes, ran[task_id], promised.get(task_id), task_id in listed),
-                *_wrong_failures(by_itself, ran[task_id], max_attempts),
-                *_wrong_answers(task_id, by_itself),
-                *_wrong_attempts(by_itself, ran[task_id], max_attempts),
-                *_wrong_times(by_itself, ran[task_id]),
+                *_wrong_failures(by_functions, ran[task_id], max_attempts),
+                *_wrong_answers(task_id, by_functions),
+                *_wrong_attempts(by_functions, ran[task_id], max_attempts),
+                *_wrong_times(by_functions, ran[task_id]),
             ]
         found += [Violation(kind, task_id, what) for kind, what in wrong]
     return found
@@ -91,7 +91,7 @@ def check(
 _Wrong = Iterator[tuple[Kind, str]]
 
 
-def _wrong_care(changes: Sequence[Change], ran: Sequence[Attempt]) -> _Wrong:
+def _wrong_hopeless(changes: Sequence[Change], ran: Sequence[Attempt]) -> _Wrong:
     """What is wrong with a record that was stored so that nobody can read it: it must stay as it is."""
     if len(changes) > 1:
         yield Kind.ILLEGAL_TRANSITION, "a record that nobody can read was written"

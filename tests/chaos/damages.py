@@ -35,8 +35,8 @@ DAMAGES: Sequence[tuple[str, Value | None]] = (
     ("type", {"S": ""}),
 )
 
-#: Seconds that a record stays damaged. Its message comes back every 7 s, so it may meet several workers.
-_SHORTEST, _LONGEST = 1.0, 8.0
+#: Seconds that a record stays damaged: from less than an attempt takes to more than a message takes to come back.
+_SECONDS = (0.2, 1.0, 4.0, 8.0)
 
 #: Records that are looked at to find one in the state that is wanted.
 _SAMPLE = 40
@@ -116,7 +116,7 @@ class Damages:
         if not self._replace(item, damage.done_to(item)):
             del self._done[task_id]
             return None
-        self._due[task_id] = time.monotonic() + rng.uniform(_SHORTEST, _LONGEST)
+        self._due[task_id] = time.monotonic() + rng.choice(_SECONDS)
         return Status(status)
 
     def mend_due(self) -> None:

@@ -53,6 +53,7 @@ class Faults:
         self._often(self._kill, 2, 5)
         self._often(self._deliver_out_of_turn, 0.1, 0.5)
         self._often(self._damage, 0.3, 1)
+        self._often(self._mend, 0.1, 0.2)
         self._often(self._sweep, 3, 6)
         self._often(self._read_list, 2, 4)
         return self
@@ -101,18 +102,19 @@ class Faults:
             self.made["duplicated delivery"] += 1
 
     def _damage(self, rng: random.Random) -> None:
-        """Somebody damages a record, and mends others."""
-        self._damages.mend_due()
         status = self._damages.damage(list(self._clients.promised), rng)
         if status:
             self.made[f"damaged record: {status}"] += 1
+
+    def _mend(self, _rng: random.Random) -> None:
+        self._damages.mend_due()
 
     def _sweep(self, _rng: random.Random) -> None:
         """The sweep runs more often than its clock has it; the runs that it has failed are for the next to make up."""
         self._stack.sweep()
 
     def _read_list(self, rng: random.Random) -> None:
-        """No fault, but a reader that meets every damaged record."""
+        """No fault, but a reader that meets damaged records."""
         self._clients.read_list(rng.choice([None, Status.FAILED]))
 
 

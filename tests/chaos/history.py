@@ -40,7 +40,7 @@ class Snapshot:
 class Change:
     """One write of a record: from None when it was new, to None when it was removed or left so that nobody can read it.
 
-    `by_hand` marks what the harness did to it, and undid.
+    `by_hand` marks damage that the harness did, and its mending.
     """
 
     old: Snapshot | None
@@ -113,11 +113,11 @@ def save(history: History, path: Path) -> None:
 
 
 def _snapshot(item: Item | None) -> Snapshot | None:
-    try:
-        task = to_task(item) if item else None
-    except DamagedRecordError:
+    if not item:
         return None
-    if task is None:
+    try:
+        task = to_task(item)
+    except DamagedRecordError:
         return None
     values = {name: getattr(task, field) for name, field in FIELDS.items()}
     return Snapshot(
