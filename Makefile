@@ -40,7 +40,7 @@ verify: .venv/.dev .venv/.emulator .venv/.runtime  ## The long tests and proofs
 	.venv/bin/python -m pytest -m long -n 2 --dist loadgroup --ignore tests/e2e/test_rights.py
 	.venv/bin/python -m pytest -m long tests/e2e/test_rights.py
 	EMULATOR=moto .venv/bin/python -m pytest -n 3 --dist loadgroup tests/functions
-	$(MAKE) --no-print-directory chaos SEED=20261122
+	$(MAKE) --no-print-directory chaos SEED=20261128
 	$(MAKE) --no-print-directory outage
 
 check: .venv/.dev  ## Format, lint, types

@@ -1,7 +1,7 @@
 """The diary: what ran, when and where, written down by the tasks' own code, outside of the system under test.
 
 Each attempt connects, says that it starts and what it is about to do, with times of its own. The end of the
-connection is the end of its process, whoever ended it, and that time is taken here.
+connection is the end of its process and of all that it forked, whoever ended them, and that time is taken here.
 """
 
 import asyncio
@@ -19,8 +19,9 @@ from typing import Any, Self
 class Attempt:
     """One execution of a task's code. `started` and `ended` are seconds of the machine's monotonic clock.
 
-    `started_at` is milliseconds since 1970. `deed` is what the code said it was about to do; None when it was
-    ended before it could. `ended` is None while it runs.
+    `started_at` and `seen_at` are milliseconds since 1970; `seen_at` is when a process of it wrote something last.
+    `deed` is what the code said it was about to do; None when it was ended before it could. `child` is what a process
+    that it forked said. `ended` is None while any of its processes runs.
     """
 
     task_id: str
@@ -32,6 +33,8 @@ class Attempt:
     started_at: float
     deed: str | None = None
     ended: float | None = None
+    child: str | None = None
+    seen_at: float = 0
 
 
 @dataclass(frozen=True)
@@ -99,8 +102,12 @@ class Diary:
                         started_at=event["wall"] * 1000,
                     )
                     self._attempts.append(attempt)
+                elif "child" in event:
+                    attempt.child = event["child"]
                 else:
                     attempt.deed = event["event"]
+                # Two processes may write: what comes later need not be written later.
+                attempt.seen_at = max(attempt.seen_at, event["wall"] * 1000)
         except ConnectionError:
             pass  # a process that is killed may reset its connection
         finally:

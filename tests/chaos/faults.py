@@ -1,4 +1,4 @@
-"""The faults of a run, all at once: bad weather between the functions and AWS, kills, and deliveries out of turn.
+"""The faults of a run, all at once: bad weather between the functions and AWS, kills, deliveries out of turn, damage.
 
 What is done is drawn from the seed; when exactly it hits is the machine's doing.
 """
@@ -12,12 +12,12 @@ from types import TracebackType
 from typing import Any, Self
 
 from tasklib.queue import TaskMessage
+from tasklib.task import Status
 
-from tests.chaos.diary import Diary
-from tests.chaos.load import Clients
 from tests.chaos.plans import TASK_TYPE
-from tests.chaos.proxy import FaultProxy, Rule
-from tests.chaos.stack import MONITOR, SUBMIT, SWEEP, WORKER, Stack
+from tests.chaos.proxy import Rule
+from tests.chaos.rig import Rig
+from tests.chaos.stack import MONITOR, SUBMIT, SWEEP, WORKER
 
 #: How each service says that it has had enough, and that it has failed.
 _ERRORS: Mapping[str, tuple[str, str]] = {
@@ -39,10 +39,9 @@ _SLOW = (300, 800, 2_500)
 class Faults:
     """Makes faults from entering its context until leaving it. Counts what it did by kind in `made`."""
 
-    def __init__(
-        self, stack: Stack, proxy: FaultProxy, diary: Diary, clients: Clients, rng: random.Random
-    ) -> None:
-        self._stack, self._proxy, self._diary, self._clients = stack, proxy, diary, clients
+    def __init__(self, system: Rig, rng: random.Random) -> None:
+        self._stack, self._proxy, self._diary = system.stack, system.proxy, system.diary
+        self._clients, self._damages = system.clients, system.damages
         self._stop = threading.Event()
         self._pool = ThreadPoolExecutor()
         self._seeds = rng
@@ -53,7 +52,10 @@ class Faults:
         self._often(self._change_weather, 2, 4)
         self._often(self._kill, 2, 5)
         self._often(self._deliver_out_of_turn, 0.1, 0.5)
+        self._often(self._damage, 0.3, 1)
+        self._often(self._mend, 0.1, 0.2)
         self._often(self._sweep, 3, 6)
+        self._often(self._read_list, 2, 4)
         return self
 
     def __exit__(
@@ -62,6 +64,7 @@ class Faults:
         self._stop.set()
         self._pool.shutdown()
         self._proxy.set_rules({})
+        self._damages.mend_all()
         for running in self._running:
             running.result()
 
@@ -98,9 +101,21 @@ class Faults:
             )
             self.made["duplicated delivery"] += 1
 
+    def _damage(self, rng: random.Random) -> None:
+        status = self._damages.damage(list(self._clients.promised), rng)
+        if status:
+            self.made[f"damaged record: {status}"] += 1
+
+    def _mend(self, _rng: random.Random) -> None:
+        self._damages.mend_due()
+
     def _sweep(self, _rng: random.Random) -> None:
         """The sweep runs more often than its clock has it; the runs that it has failed are for the next to make up."""
-        self._stack.invoke(SWEEP)
+        self._stack.sweep()
+
+    def _read_list(self, rng: random.Random) -> None:
+        """No fault, but a reader that meets damaged records."""
+        self._clients.read_list(rng.choice([None, Status.FAILED]))
 
 
 def weather(rng: random.Random) -> dict[str, Rule]:

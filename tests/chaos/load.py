@@ -1,13 +1,17 @@
 """The clients: they submit tasks and start failed ones anew; none gives up on an error of the server."""
 
+import math
 import threading
+import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 import httpx
+from tasklib.task import Status
 
 from tests.chaos.plans import Plan
 from tests.chaos.stack import Stack
@@ -70,9 +74,10 @@ class Clients:
             for result in results:
                 if "task" in result:
                     self._promise(result["task"])
-                elif result["status"] != HTTPStatus.SERVICE_UNAVAILABLE:
+                elif result["status"] < HTTPStatus.INTERNAL_SERVER_ERROR:
                     raise RuntimeError(f"a good task was refused: {result}")
-            # Not stored, as far as the API knows: sent again, like everything that the server did not take.
+            # Not stored, as far as the API knows, or its record cannot be read: sent again, like everything that the
+            # server did not take.
             left = [plan for plan, result in zip(left, results, strict=True) if "task" not in result]
             self._stopped.wait(0.2 if left else 0)
 
@@ -85,14 +90,38 @@ class Clients:
                 self.retried += 1
                 self._promise(answer.json())
 
+    def read_list(self, status: Status | None = None, *, patience: float = 0) -> set[str]:
+        """Read the list to its end, or to a page that the server does not give within `patience` seconds.
+
+        Returns the IDs of the tasks that it shows.
+        """
+        found: set[str] = set()
+        params = {"limit": "100"} | ({"status": str(status)} if status else {})
+        read = partial(self._stack.http.get, "/tasks", params=params)
+        while True:
+            answer = self._insist(read, patience)
+            if answer is None:
+                return found
+            page = answer.raise_for_status().json()
+            found |= {task["taskId"] for task in page["tasks"]}
+            if "nextCursor" not in page:
+                return found
+            params["cursor"] = page["nextCursor"]
+
     def _promise(self, task: Mapping[str, Any]) -> None:
         with self._lock:
             known = self.promised.get(task["taskId"], 0)
             self.promised[task["taskId"]] = max(known, task["run"])
 
-    def _insist(self, send: Callable[[], httpx.Response]) -> httpx.Response | None:
-        """Send until there is an answer that is not the server's trouble; None when the clients were stopped."""
+    def _insist(
+        self, send: Callable[[], httpx.Response], patience: float = math.inf
+    ) -> httpx.Response | None:
+        """Send until there is an answer that is not the server's trouble.
+
+        None when there is none within `patience` seconds, or the clients were stopped.
+        """
         pause = 0.2
+        end = time.monotonic() + patience
         while not self._stopped.is_set():
             try:
                 answer = send()
@@ -101,6 +130,8 @@ class Clients:
             else:
                 if not answer.is_server_error:
                     return answer
+            if time.monotonic() >= end:
+                return None
             self._stopped.wait(pause)
             pause = min(2 * pause, 3.0)
         return None

@@ -21,18 +21,38 @@ class Deed(StrEnum):
     KILL_WORKER = "kill worker"  #: ends the process that Lambda started, with every neighbour in it
 
 
+class Child(StrEnum):
+    """What a process does that an attempt forks before it works."""
+
+    RETURN = "return"  #: comes back from the task's function, with a result of its own
+    RAISE = "raise"  #: comes back from it with an error
+    EXIT = "exit"  #: calls `sys.exit`
+    LIVE_ON = "live on"  #: goes on in a session of its own, and writes down that it does
+
+
 @dataclass(frozen=True)
 class Plan:
-    """One task: the deeds of each run's attempts, the seconds that each works, and bytes of ballast in its data."""
+    """One task: the deeds of each run's attempts, the seconds that each works, and bytes of ballast in its data.
+
+    With a `child`, each of its attempts forks one, which does its own deed after `child_seconds`.
+    """
 
     task_id: str
     runs: tuple[tuple[Deed, ...], ...]
     seconds: float
     ballast: int = 0
+    child: Child | None = None
+    child_seconds: float = 0
 
     def submission(self) -> Mapping[str, Any]:
         """The body of the request that submits this task."""
-        payload = {"runs": self.runs, "seconds": self.seconds, "ballast": "x" * self.ballast}
+        payload = {
+            "runs": self.runs,
+            "seconds": self.seconds,
+            "ballast": "x" * self.ballast,
+            "child": self.child,
+            "childSeconds": self.child_seconds,
+        }
         return {"taskId": self.task_id, "type": TASK_TYPE, "payload": payload}
 
 
@@ -51,13 +71,18 @@ _STORIES: Sequence[tuple[float, tuple[Deed, ...]]] = (
     (0.005, (Deed.KILL_WORKER,)),
 )
 
+#: The share of all tasks that fork.
+_FORKING = 0.2
+
 
 def make_plans(count: int, rng: random.Random) -> list[Plan]:
-    """Plans for so many tasks; every kind of story is told at least once if there is room for all."""
+    """Plans for so many tasks; there is every kind of story and of child if there is room for all."""
     told = [story for _, story in _STORIES][:count]
     shares = [share for share, _ in _STORIES]
     told += rng.choices([story for _, story in _STORIES], shares, k=count - len(told))
     rng.shuffle(told)
+    shares = [1 - _FORKING, *[_FORKING / len(Child)] * len(Child)]
+    children = [*Child, *rng.choices([None, *Child], shares, k=count)][:count]
     return [
         Plan(
             task_id=f"chaos-{number}",
@@ -66,6 +91,9 @@ def make_plans(count: int, rng: random.Random) -> list[Plan]:
             seconds=round(rng.uniform(0, 0.3), 3),
             # Most data fits into the record; some has to go into an item of its own.
             ballast=rng.choice([0, 0, 0, 3_000]),
+            child=child,
+            # Before its parent ends, at the same time, or after it.
+            child_seconds=round(rng.uniform(0, 0.3), 3),
         )
-        for number, story in enumerate(told)
+        for number, (story, child) in enumerate(zip(told, children, strict=True))
     ]

@@ -14,6 +14,7 @@ from tasklib.task import Status
 from tests.chaos import history
 from tests.chaos.chaotic_task import ADDRESS
 from tests.chaos.checker import Violation, check
+from tests.chaos.damages import Damages
 from tests.chaos.diary import Diary
 from tests.chaos.history import History, HistoryReader, Snapshot
 from tests.chaos.load import Clients
@@ -29,6 +30,9 @@ _SWEEP_BEHIND = 15
 _MONITOR_TIMEOUT = 22
 _LETTER_HIDDEN = 22
 
+#: Seconds that a page of the list may take when all is calm.
+_PATIENCE = 30
+
 #: Seconds between two looks at how far everything is.
 _LOOK = 1.0
 
@@ -41,6 +45,7 @@ class Rig:
     proxy: FaultProxy
     diary: Diary
     clients: Clients
+    damages: Damages
     reader: HistoryReader
     max_attempts: int
 
@@ -53,7 +58,7 @@ class Rig:
         """Wait until every task is finished and both queues are empty, at most `patience` seconds."""
         end = time.monotonic() + patience
         while time.monotonic() < end and (self.unfinished() or self.stack.messages()):
-            self.stack.invoke(SWEEP)
+            self.stack.sweep()
             time.sleep(_LOOK)
 
     def unfinished(self) -> int:
@@ -63,7 +68,14 @@ class Rig:
 
     def check(self) -> list[Violation]:
         """Everything that is wrong, also said on standard error."""
-        found = check(self.history(), self.diary.attempts(), self.clients.promised, self.max_attempts)
+        found = check(
+            self.history(),
+            self.diary.attempts(),
+            self.clients.promised,
+            self.max_attempts,
+            hopeless=self.damages.hopeless,
+            listed=self.clients.read_list(patience=_PATIENCE),
+        )
         for violation in found[:50]:
             tell(f"{violation.kind}: {violation.task_id}: {violation.what}")
         return found
@@ -116,8 +128,9 @@ def rig(
             stack.sqs.set_queue_attributes(
                 QueueUrl=stack.dead_letter_queue, Attributes={"VisibilityTimeout": str(_LETTER_HIDDEN)}
             )
-            reader = HistoryReader(stack, stack.open_stream())
-            yield Rig(stack, proxy, diary, Clients(stack), reader, max_retries + 1)
+            damages = Damages(stack)
+            reader = HistoryReader(stack, stack.open_stream(), damages)
+            yield Rig(stack, proxy, diary, Clients(stack), damages, reader, max_retries + 1)
 
 
 _began = time.monotonic()

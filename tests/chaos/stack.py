@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import boto3
 import httpx
 from botocore.config import Config
+from tasklib import clock
+from tasklib.store import Recheck, TaskStore
+from tasklib.task import created_key
 
 from tests.chaos.program import REPOSITORY
 
@@ -26,6 +29,9 @@ _MAIN = "import sys, pathlib, local.cli; sys.exit(local.cli.main(sys.argv[2:], p
 
 #: Seconds after which a function's process is surely ready for calls.
 _COLD_START = 3.0
+
+#: Milliseconds by which a recheck may be later than it was wanted.
+_RECHECK_LATE = 3_600_000
 
 #: Ends of the functions' names.
 WORKER = "process-tasks"
@@ -67,6 +73,7 @@ class Stack:
         self.table = outputs["tasksTableName"]
         self.task_queue = outputs["taskQueueUrl"]
         self.dead_letter_queue = outputs["deadLetterQueueUrl"]
+        self.shards = int(config.get("listShards", 1))
         self.dynamodb: DynamoDBClient = aws_client("dynamodb", self.endpoint)
         self.sqs: SQSClient = aws_client("sqs", self.endpoint)
         self.lambda_: LambdaClient = aws_client("lambda", self.endpoint)
@@ -114,6 +121,18 @@ class Stack:
         """Call a function as the clock would; how it ends is its own business."""
         (name,) = (name for name in self._names() if name.endswith(function))
         self.lambda_.invoke(FunctionName=name, Payload=b"{}")
+
+    def sweep(self) -> None:
+        """Call the sweep, to which everything that it has noted for the next day seems to be due."""
+        store, now = TaskStore(self.dynamodb, self.table), clock.now()
+        due, tomorrow = created_key("", now), created_key("", now + clock.DAY + _RECHECK_LATE)
+        for shard in map(str, range(self.shards)):
+            for noted in store.rechecks(shard, tomorrow):
+                if noted.place >= due:
+                    _, _, name = noted.place.partition("#")
+                    store.add_recheck(Recheck(shard, created_key(name, now - 1), noted.task_ids))
+                    store.remove_recheck(noted)
+        self.invoke(SWEEP)
 
     def open_stream(self) -> str:
         """Have the table keep the history of its items; returns the stream's ARN."""

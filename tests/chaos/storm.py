@@ -11,7 +11,8 @@ from tasklib.task import Status
 
 from tests.chaos.checker import Kind
 from tests.chaos.faults import Faults
-from tests.chaos.plans import Deed, make_plans
+from tests.chaos.live import LiveClient
+from tests.chaos.plans import Child, Deed, make_plans
 from tests.chaos.rig import Rig, rig, tell
 
 #: Short times, so that a task that lost its worker twice is not waited for longer than needed. The type's time limit
@@ -22,6 +23,7 @@ _CONFIG: Mapping[str, str | int] = {
     "backoffBaseSeconds": 1,
     "backoffMaxSeconds": 2,
     "workerMaxConcurrency": 4,
+    "listShards": 3,
 }
 
 #: Share of the tasks that are submitted twice.
@@ -54,18 +56,22 @@ def storm(count: int, seed: int, evidence: Path, *, max_retries: int = 2) -> dic
     # The second submission comes soon after the first, so that both may be under way at once.
     submissions = [each for plan in plans for each in [plan] * (2 if rng.random() < _TWICE else 1)]
     began = time.monotonic()
-    with rig(evidence, seed, _CONFIG, max_retries=max_retries) as system:
+    with (
+        rig(evidence, seed, _CONFIG, max_retries=max_retries) as system,
+        LiveClient(system.stack) as live,
+        system.clients.submitting(submissions) as submission,
+    ):
         tell(f"{count} tasks, seed {seed}")
-        with system.clients.submitting(submissions) as submission:
-            with Faults(system.stack, system.proxy, system.diary, system.clients, rng) as faults:
-                end = time.monotonic() + _LONG_ENOUGH + _LONGER * count
-                seen: set[str] = set()
-                while time.monotonic() < end and (_share(system) < _ENOUGH or not submission.done()):
-                    _start_anew(system, seen, rng)
-                    time.sleep(1)
-            tell("the faults have stopped")
-            calm = time.monotonic()
-            submission.result(_PATIENCE)
+        system.damages.plant(_LONG_ENOUGH + _LONGER * count, rng)
+        with Faults(system, rng) as faults:
+            end = time.monotonic() + _LONG_ENOUGH + _LONGER * count
+            seen: set[str] = set()
+            while time.monotonic() < end and (_share(system) < _ENOUGH or not submission.done()):
+                _start_anew(system, seen, rng)
+                time.sleep(1)
+        tell("the faults have stopped")
+        calm = time.monotonic()
+        submission.result(_PATIENCE)
         system.drain(_PATIENCE + _PATIENCE_PER_TASK * count)
         ended = time.monotonic()
         statuses = Counter(task.status for task in system.latest().values())
@@ -79,6 +85,7 @@ def storm(count: int, seed: int, evidence: Path, *, max_retries: int = 2) -> dic
             "completed": statuses[Status.COMPLETED],
             "failed": statuses[Status.FAILED],
             "startedAnew": system.clients.retried,
+            "toldLive": len(live.told),
             "attempts": len(system.diary.attempts()),
             "faultsFired": {"duplicated submission": len(submissions) - count} | _fired(system, faults),
             **{kind.value: found[kind] for kind in Kind},
@@ -105,7 +112,11 @@ def _start_anew(system: Rig, seen: set[str], rng: random.Random) -> None:
 def _fired(system: Rig, faults: Faults) -> dict[str, int]:
     """Every fault that was made, by kind: the proxy's, the harness's and the tasks' own."""
     deeds = Counter(attempt.deed for attempt in system.diary.attempts())
+    children = Counter(attempt.child for attempt in system.diary.attempts())
     made = system.proxy.fired() + faults.made
+    made["damaged record: for good"] = len(system.damages.hopeless)
+    for child in Child:
+        made[f"task forked a child: {child}"] = children[child]
     made["task killed its worker"] = deeds[Deed.KILL_WORKER]
     made["task killed itself"] = deeds[Deed.KILL_ITSELF]
     made["task overran"] = deeds[Deed.OVERRUN]

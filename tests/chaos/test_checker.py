@@ -1,13 +1,16 @@
 """The checker sees each kind of violation, and nothing in a history that is as it should be."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import pytest
 from tasklib.task import Status
 
+from tests.chaos.chaotic_task import FAILURE, work_of
 from tests.chaos.checker import Kind, check
 from tests.chaos.diary import Attempt
 from tests.chaos.history import Change, Snapshot
@@ -43,7 +46,9 @@ def retry_later(old: Snapshot, **changes: Any) -> Snapshot:
 
 
 def complete(old: Snapshot, **changes: Any) -> Snapshot:
-    return after(old, Status.COMPLETED, **changes)
+    result = json.dumps({"workOf": work_of("t", old.run, old.attempts)})
+    fields: dict[str, Any] = {"result": result} | changes
+    return after(old, Status.COMPLETED, **fields)
 
 
 def fail(old: Snapshot, **changes: Any) -> Snapshot:
@@ -51,7 +56,8 @@ def fail(old: Snapshot, **changes: Any) -> Snapshot:
 
 
 def cancel(old: Snapshot, **changes: Any) -> Snapshot:
-    return after(old, Status.CANCELLED, not_before=None, **changes)
+    fields: dict[str, Any] = {"not_before": None, "claim_id": None} | changes
+    return after(old, Status.CANCELLED, **fields)
 
 
 def mark(old: Snapshot, **changes: Any) -> Snapshot:
@@ -81,7 +87,7 @@ def attempt(record: Snapshot, deed: str | None = "return", **changes: Any) -> At
     """The execution that belongs to a claim: it starts 10 ms after it and takes 100 ms."""
     started = record.updated_at / 1000 + 0.01
     made = Attempt("t", record.run, record.attempts, 7, 6, started, started * 1000, deed, started + 0.1)
-    return replace(made, **changes)
+    return replace(made, **({"seen_at": started * 1000 + 50} | changes))
 
 
 def executions(records: Sequence[Snapshot], *deeds: str | None) -> list[Attempt]:
@@ -89,11 +95,25 @@ def executions(records: Sequence[Snapshot], *deeds: str | None) -> list[Attempt]
     return [attempt(record, deed) for record, deed in zip(claims, deeds, strict=True)]
 
 
-def judge(records: Sequence[Snapshot], ran: Sequence[Attempt], promised: int | None = 1) -> list[Kind]:
+def judge(
+    records: Sequence[Snapshot],
+    ran: Sequence[Attempt],
+    promised: int | None = 1,
+    *,
+    by_hand: Sequence[Snapshot] = (),
+    listed: bool = True,
+) -> list[Kind]:
+    """The kinds of what is wrong with a task of these records, of which some were written `by_hand`."""
     changes = [Change(None, records[0])] if records else []
-    changes += [Change(old, new) for old, new in pairwise(records)]
+    changes += [Change(old, new, new in by_hand) for old, new in pairwise(records)]
     history = {"t": changes} if changes else {}
-    found = check(history, ran, {} if promised is None else {"t": promised}, max_attempts=2)
+    found = check(
+        history,
+        ran,
+        {} if promised is None else {"t": promised},
+        max_attempts=2,
+        listed=["t"] if listed else [],
+    )
     return [violation.kind for violation in found]
 
 
@@ -115,6 +135,11 @@ def test_a_task_cancelled_before_it_starts_or_starts_again_is_accepted() -> None
     assert judge(records, executions(records, "raise")) == []
 
 
+def test_a_task_cancelled_after_its_worker_died_is_accepted() -> None:
+    records = story(claim, partial(cancel, milliseconds=6_000))
+    assert judge(records, executions(records, None)) == []
+
+
 def test_a_permanent_error_needs_no_more_attempts() -> None:
     records = story(claim, fail, mark)
     assert judge(records, executions(records, "give up")) == []
@@ -127,12 +152,71 @@ def test_the_sweeps_note_is_no_transition() -> None:
     assert judge(records, executions(records, "raise", "raise", "return"), promised=2) == []
 
 
+def mend(old: Snapshot) -> Snapshot:
+    """What somebody who mends a record leaves: this and the version, without the damage."""
+    return replace(old, version=old.version + 1)
+
+
+def test_a_record_damaged_and_mended_while_it_waits_is_as_it_was() -> None:
+    damaged = replace(PENDING, text="damaged")
+    mended = mend(damaged)
+    records = [PENDING, damaged, *story(claim, complete, start=mended)]
+    assert judge(records, executions(records, "return"), by_hand=[damaged, mended]) == []
+
+
+def test_a_record_damaged_and_mended_under_a_claim_costs_that_attempt() -> None:
+    claimed = claim(PENDING)
+    mended = mend(claimed)
+    records = [PENDING, claimed, *story(reclaim, complete, start=mended)]
+    ran = executions([claimed, records[3]], "return", "return")
+    assert judge(records, ran, by_hand=[mended]) == []
+
+
+def test_only_what_was_done_by_hand_is_left_out() -> None:
+    mended = mend(PENDING)
+    records = [PENDING, *story(claim, complete, start=mended)]
+    assert judge(records, executions(records, "return")) == [Kind.ILLEGAL_TRANSITION]
+
+
+def test_what_follows_a_mended_record_is_judged_by_it() -> None:
+    claimed = claim(PENDING)
+    mended = mend(claimed)
+    settled_by_the_old_claim = complete(claimed)
+    records = [PENDING, claimed, mended, settled_by_the_old_claim]
+    found = judge(records, executions([claimed], "return"), by_hand=[mended])
+    assert found == [Kind.ILLEGAL_TRANSITION]
+
+
+def test_a_record_that_a_function_leaves_unreadable_is_illegal() -> None:
+    history = {"t": [Change(None, PENDING), Change(PENDING, None)]}
+    kinds = [violation.kind for violation in check(history, [], {}, max_attempts=2, listed=[])]
+    assert Kind.ILLEGAL_TRANSITION in kinds
+
+
+def test_a_record_that_nobody_can_read_stays_as_it_is_and_never_runs() -> None:
+    stored, written = Change(None, None), Change(None, PENDING)
+    ran = attempt(claim(PENDING))
+
+    def judge_hopeless(changes: Sequence[Change], attempts: Sequence[Attempt]) -> list[Kind]:
+        found = check({"t": changes}, attempts, {}, max_attempts=2, listed=[], hopeless=["t"])
+        return [violation.kind for violation in found]
+
+    assert judge_hopeless([stored], []) == []
+    assert judge_hopeless([stored, written], []) == [Kind.ILLEGAL_TRANSITION]
+    assert judge_hopeless([stored], [ran]) == [Kind.OVER_ATTEMPTED]
+
+
+def test_a_task_that_the_list_does_not_show_is_lost() -> None:
+    records = story(claim, complete)
+    assert judge(records, executions(records, "return"), listed=False) == [Kind.LOST]
+
+
 def test_a_task_without_a_record_is_lost() -> None:
     assert judge([], []) == [Kind.LOST]
 
 
 def test_a_task_that_nobody_was_promised_may_be_absent() -> None:
-    assert check({}, [], {}, max_attempts=2) == []
+    assert check({}, [], {}, max_attempts=2, listed=[]) == []
 
 
 def test_a_run_that_was_promised_and_never_began_is_lost() -> None:
@@ -143,6 +227,27 @@ def test_a_run_that_was_promised_and_never_began_is_lost() -> None:
 def test_a_task_completed_without_its_work_done_is_lost() -> None:
     records = story(claim, complete)
     assert judge(records, executions(records, None)) == [Kind.LOST]
+
+
+@pytest.mark.parametrize("result", [None, "{}", json.dumps({"workOf": f"a child of {work_of('t', 1, 1)}"})])
+def test_a_task_completed_with_the_result_of_something_else_is_lost(result: str | None) -> None:
+    records = story(claim, partial(complete, result=result))
+    assert judge(records, executions(records, "return")) == [Kind.LOST]
+
+
+@pytest.mark.parametrize(
+    ("error", "found"),
+    [
+        (f"RuntimeError: {FAILURE} {work_of('t', 1, 1)}", []),
+        ("ProcessDied: the task's process was ended by SIGKILL", []),
+        (f"RuntimeError: {FAILURE} a child of {work_of('t', 1, 1)}", [Kind.ILLEGAL_TRANSITION]),
+        (f"SystemExit: {FAILURE} a child of {work_of('t', 1, 1)}", [Kind.ILLEGAL_TRANSITION]),
+        (f"RuntimeError: {FAILURE} {work_of('another', 1, 1)}", [Kind.ILLEGAL_TRANSITION]),
+    ],
+)
+def test_an_attempt_fails_by_its_own_error(error: str, found: list[Kind]) -> None:
+    records = story(claim, partial(retry_later, error_message=error), claim, complete)
+    assert judge(records, executions(records, "raise", "return")) == found
 
 
 @pytest.mark.parametrize("writes", [(), (claim,), (claim, retry_later)])
@@ -198,6 +303,19 @@ def test_a_start_counts_as_late_from_the_next_millisecond_on(started_at: float, 
     assert judge(records, [replace(ran, started_at=started_at)]) == found
 
 
+@pytest.mark.parametrize(
+    ("end", "found"), [(complete, Kind.RAN_AFTER_COMPLETED), (retry_later, Kind.OVER_ATTEMPTED)]
+)
+@pytest.mark.parametrize("late", [False, True])
+def test_what_an_attempt_has_started_ends_before_it_is_settled(end: Any, found: Kind, late: bool) -> None:
+    records = story(claim, end)
+    records += [] if end is complete else story(claim, complete, start=records[-1])[1:]
+    ran = executions(records, *["return"] * (len(records) // 2))
+    # The child lives on for as long as the connection tells, but for what it writes down.
+    ran[0] = replace(ran[0], seen_at=records[2].updated_at + (1.0 if late else 0.9))
+    assert judge(records, ran) == ([found] if late else [])
+
+
 def test_two_attempts_at_once_are_seen() -> None:
     records = story(claim, reclaim, complete)
     first, second = executions(records, None, "return")
@@ -227,6 +345,7 @@ ILLEGAL = {
     "COMPLETED left": [*story(claim, complete), claim(story(claim, complete)[-1])],
     "CANCELLED left": [*story(cancel), claim(story(cancel)[-1])],
     "a running task cancelled": [*story(claim), cancel(_CLAIMED)],
+    "a running task cancelled under its claim": [*story(claim), cancel(_CLAIMED, claim_id=_CLAIMED.claim_id)],
     "a version skipped": [*story(), claim(PENDING, version=3)],
     "a version repeated": [*story(), claim(PENDING, version=1)],
     "a first record that is not new": [replace(PENDING, version=4)],
@@ -259,5 +378,5 @@ def test_a_removed_record_and_a_hole_in_the_history_are_illegal() -> None:
     removed = {"t": [Change(None, first), Change(first, None)]}
     hole = {"t": [Change(None, first), Change(second, third)]}
     for history in (removed, hole):
-        kinds = [violation.kind for violation in check(history, [], {}, max_attempts=2)]
+        kinds = [violation.kind for violation in check(history, [], {}, max_attempts=2, listed=[])]
         assert Kind.ILLEGAL_TRANSITION in kinds

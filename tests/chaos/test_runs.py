@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+from tasklib.task import Status
 
 from tests.chaos import killer
 from tests.chaos.checker import Kind
+from tests.chaos.plans import Child
 from tests.chaos.storm import storm
 
 
@@ -21,8 +23,13 @@ def test_no_task_is_lost_stuck_or_run_twice_in_a_storm(tmp_path: Path) -> None:
     # It was a storm: every kind of fault there is was made.
     expected = {"duplicated delivery", "killed process-tasks", "task killed its worker", "task overran"}
     expected |= {f"{service} {fault}" for service in ("dynamodb", "sqs") for fault in ("reset", "throttled")}
-    assert expected <= report["faultsFired"].keys()
-    assert any(kind.startswith("dynamodb answer lost") for kind in report["faultsFired"])
+    expected |= {f"task forked a child: {child}" for child in Child} | {"damaged record: for good"}
+    fired = {kind for kind, number in report["faultsFired"].items() if number}
+    assert expected <= fired
+    assert any(kind.startswith("dynamodb answer lost") for kind in fired)
+    assert any(f"damaged record: {status}" in fired for status in Status)
+    # No damaged record held up the reader of the stream.
+    assert report["toldLive"] > 20, report
 
 
 @pytest.mark.long
