@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from tasklib.secret_parameters import SsmClient
 
 # At DEBUG it writes whole requests and answers: tasks' data, secrets, signatures. At INFO it writes where it found its
-# credentials and endpoints, at every cold start. Whatever level a function is set to, these stay out of its log.
+# credentials and endpoints, at every cold start. These lines stay out of the log at every level of the function.
 logging.getLogger("botocore").setLevel(logging.WARNING)
 
 #: What a call to AWS raises when it did not do its work, or did it and its answer was lost.
