@@ -111,7 +111,7 @@ class Damages:
         task_id = item["taskId"]["S"]
         name, bad = rng.choice(DAMAGES)
         damage = Damage(name, item.get(name), bad)
-        # Known before it is done: whoever reads the history sees it at once.
+        # Noted before it is done, since the history may be read at once.
         self._done[task_id] = damage
         if not self._replace(item, damage.done_to(item)):
             del self._done[task_id]

@@ -64,7 +64,7 @@ def test_damage_and_mending_are_seen_as_done_by_hand(name: str, bad: Any) -> Non
 
 
 @EACH
-def test_a_write_over_the_damage_is_a_function_s_and_judged_by_the_whole_record(name: str, bad: Any) -> None:
+def test_a_write_of_a_function_over_the_damage_is_judged_by_the_whole_record(name: str, bad: Any) -> None:
     item, damage = damage_of(CLAIMED, name, bad)
     settled = to_item(RETRYING)
     # A function writes what differs, and so may leave the damage.
