@@ -30,9 +30,6 @@ _MAIN = "import sys, pathlib, local.cli; sys.exit(local.cli.main(sys.argv[2:], p
 #: Seconds after which a function's process is surely ready for calls.
 _COLD_START = 3.0
 
-#: Milliseconds by which a recheck may be later than it was wanted.
-_RECHECK_LATE = 3_600_000
-
 #: Ends of the functions' names.
 WORKER = "process-tasks"
 SUBMIT = "submit-tasks"
@@ -123,11 +120,11 @@ class Stack:
         self.lambda_.invoke(FunctionName=name, Payload=b"{}")
 
     def sweep(self) -> None:
-        """Call the sweep, to which everything that it has noted for the next day seems to be due."""
+        """Call the sweep, to which everything that it has noted for the next two days seems to be due."""
         store, now = TaskStore(self.dynamodb, self.table), clock.now()
-        due, tomorrow = created_key("", now), created_key("", now + clock.DAY + _RECHECK_LATE)
+        due, in_two_days = created_key("", now), created_key("", now + 2 * clock.DAY)
         for shard in map(str, range(self.shards)):
-            for noted in store.rechecks(shard, tomorrow):
+            for noted in store.rechecks(shard, in_two_days):
                 if noted.place >= due:
                     _, _, name = noted.place.partition("#")
                     store.add_recheck(Recheck(shard, created_key(name, now - 1), noted.task_ids))
