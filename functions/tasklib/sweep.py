@@ -117,20 +117,20 @@ class Sweep:
     def _unsent(self, shard: int, end: str) -> Iterator[int]:
         """The same for the tasks that were restarted or are due later."""
         entries = self._store.entries_between(ListIndex.UNSENT, shard, "", end, _PAGE)
+        errors: list[Exception] = []
         while stride := list(islice(entries, _STRIDE)):
             # A damaged record stays on the list, and is met again each minute until somebody mends it.
             tasks, _ = self._store.get_many([entry.task_id for entry in stride], consistent=False)
             waiting = [task for task in tasks if task.unsent_key is not None]
             self._note(str(shard), waiting)
             sent = self._send(waiting)
-            # Further down the list, so that a long queue does not get one more copy every minute. One that stays where
-            # it is gets another copy.
+            # Further down the list, so that a long queue does not get one more copy every minute.
             outcomes = self._store.write([Change(task, task.sent_again(clock.now())) for task in sent])
-            for task, outcome in zip(sent, outcomes, strict=True):
-                if outcome.error is not None:
-                    facts = {"taskId": task.task_id, "reason": aws.reason(outcome.error)}
-                    logger.warning("a task stays where it is on the list of unsent tasks", extra=facts)
+            # A record that was damaged meanwhile is reported.
+            errors += [outcome.error for outcome in outcomes if isinstance(outcome.error, aws.AWS_ERRORS)]
             yield len(sent)
+        if errors:
+            raise errors[0]
 
     def _rechecks(self, shard: str, end: str) -> Iterator[int]:
         """Looks again at the tasks that were noted, whose messages SQS has dropped by now."""
