@@ -69,4 +69,5 @@ def decode_cursor(cursor: str) -> str | None:
         place = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError):
         return None
-    return None if place_time(place) is None else place
+    # A place without a task ID is none of an entry.
+    return None if place_time(place) is None or place.endswith("#") else place

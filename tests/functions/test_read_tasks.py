@@ -163,6 +163,8 @@ def cursor(text: str) -> str:
         ({"cursor": "\ud800"}, ["cursor"]),
         ({"cursor": "ä"}, ["cursor"]),
         ({"cursor": cursor("a")}, ["cursor"]),
+        ({"cursor": cursor("2026-01-01T00:00:00.000Z#")}, ["cursor"]),
+        ({"cursor": cursor("2026-13-01T00:00:00.000Z#t")}, ["cursor"]),
         ({"cursor": cursor('{"taskId":"t"}')}, ["cursor"]),
         ({"cursor": cursor("2026-01-01T00:00:00.000Z#" + "x" * 2000)}, ["cursor"]),
         ({"state": "FAILED"}, ["state"]),
