@@ -217,8 +217,9 @@ LEFTOVERS: dict[str, Leftover] = {
     "umask": Leftover(lambda: os.umask(0o777), lambda: os.umask(os.umask(0o22))),
     "working directory": Leftover(lambda: os.chdir("/"), _directory),
     "removed working directory": Leftover(_enter_a_directory_and_remove_it, _directory),
+    # Not SIGINT, which a shell ignores for what it starts in the background.
     "signal handler": Leftover(
-        lambda: _set_signal(signal.SIGINT), lambda: str(signal.getsignal(signal.SIGINT))
+        lambda: _set_signal(signal.SIGUSR2), lambda: str(signal.getsignal(signal.SIGUSR2))
     ),
     "ignored signal": Leftover(
         lambda: _set_signal(signal.SIGTERM), lambda: str(signal.getsignal(signal.SIGTERM))
